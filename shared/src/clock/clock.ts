@@ -1,0 +1,24 @@
+/** A timer that its owner must cancel when it no longer needs it. */
+export interface Timer {
+  cancel(): void
+}
+
+/** Time as a dependency, so that tests take none. All values in milliseconds. */
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number
+  /** Calls `run` once after `delayMs`. The timer does not keep the process alive. */
+  after(delayMs: number, run: () => void): Timer
+}
+
+/** Longest delay that setTimeout takes; a longer one would fire at once. */
+const MAX_DELAY_MS = 0x7fff_ffff
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(delayMs, run) {
+    const timer = setTimeout(run, Math.min(Math.max(delayMs, 0), MAX_DELAY_MS))
+    timer.unref()
+    return { cancel: () => clearTimeout(timer) }
+  },
+}

@@ -1,0 +1,1 @@
+export { MeshError, messageOf, type ErrorSource, type MeshErrorOptions } from './mesh-error.ts'

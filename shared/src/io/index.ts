@@ -1,0 +1,1 @@
+export { canonicalAddress, formatSocketAddress, type SocketAddress } from './socket-address.ts'
