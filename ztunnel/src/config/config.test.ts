@@ -1,0 +1,78 @@
+import t from 'tap'
+import { ConfigError } from './environment.ts'
+import { describeVariables, readConfig } from './config.ts'
+
+const minimal = { XDS_ADDRESS: '', LOCAL_XDS_PATH: '/etc/mesh.yaml', LOCAL_PODS_PATH: '/etc/pods.yaml' }
+
+function problemsOf(values: Record<string, string>): readonly string[] {
+  try {
+    readConfig(values)
+    return []
+  } catch (error) {
+    return error instanceof ConfigError ? error.problems : [`unexpected: ${String(error)}`]
+  }
+}
+
+void t.test('the defaults are those of Istio’s ztunnel', async (t) => {
+  const config = readConfig(minimal)
+  t.equal(config.worker.mode, 'shared')
+  t.equal(config.worker.packetMark, 1337)
+  t.same(config.worker.keepAlive, { timeS: 180, intervalS: 180, retries: 9 })
+  t.equal(config.worker.userTimeoutMs, undefined)
+  t.equal(config.worker.poolMaxStreams, 100)
+  t.equal(config.worker.poolIdleTimeoutMs, 300_000)
+  t.same(config.worker.http2, { streamWindowBytes: 4_194_304, connectionWindowBytes: 16_777_216, frameBytes: 1_048_576 })
+  t.equal(config.worker.originalSource, undefined)
+  t.equal(config.worker.clusterId, 'Kubernetes')
+  t.equal(config.workers, 1)
+  t.equal(config.ca.address, 'https://localhost:15012')
+  t.equal(config.ca.secretTtlMs, 86_400_000)
+  t.equal(config.drainDeadlineMs, 5_000)
+  t.equal(config.trustDomain, 'cluster.local')
+})
+
+void t.test('every problem is reported, each with its variable', async (t) => {
+  const problems = problemsOf({
+    PROXY_MODE: 'sidecar',
+    IPV6_ENABLED: 'yes',
+    KEEPALIVE_TIME: 'soon',
+    POOL_MAX_STREAMS_PER_CONNECTION: '0',
+    CA_ADDRESS: 'http://ca:15012',
+    ZTUNNEL_WORKER_THREADS: 'many',
+    PACKET_MARK: '0x539',
+    ENABLE_ORIG_SRC: '1',
+    XDS_ADDRESS: 'https://istiod:15012',
+  })
+  for (const name of ['PROXY_MODE', 'IPV6_ENABLED', 'KEEPALIVE_TIME', 'POOL_MAX_STREAMS_PER_CONNECTION', 'CA_ADDRESS', 'ZTUNNEL_WORKER_THREADS', 'PACKET_MARK', 'ENABLE_ORIG_SRC', 'XDS_ADDRESS', 'LOCAL_XDS_PATH', 'LOCAL_PODS_PATH']) {
+    t.ok(problems.some((sentence) => sentence.includes(name)), `${name} is named`)
+  }
+})
+
+void t.test('durations, grace periods and worker counts', async (t) => {
+  t.equal(readConfig({ ...minimal, POOL_UNUSED_RELEASE_TIMEOUT: '1m30s' }).worker.poolIdleTimeoutMs, 90_000)
+  t.equal(readConfig({ ...minimal, POOL_UNUSED_RELEASE_TIMEOUT: '500ms' }).worker.poolIdleTimeoutMs, 500)
+  t.equal(readConfig({ ...minimal, SECRET_TTL: '3600' }).ca.secretTtlMs, 3_600_000)
+  t.equal(readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '30' }).drainDeadlineMs, 25_000)
+  t.equal(readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '10' }).drainDeadlineMs, 9_000)
+  t.equal(readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '1' }).drainDeadlineMs, 1_000)
+  t.equal(readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '30', CONNECTION_TERMINATION_DEADLINE: '2s' }).drainDeadlineMs, 2_000)
+  t.equal(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '3' }).workers, 3)
+  t.ok(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '1%' }).workers === 1)
+  t.ok(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '0' }).workers >= 1)
+  t.equal(readConfig({ ...minimal, USER_TIMEOUT_ENABLED: 'true', KEEPALIVE_TIME: '10s', KEEPALIVE_INTERVAL: '5s', KEEPALIVE_RETRIES: '2' }).worker.userTimeoutMs, 20_000)
+})
+
+void t.test('dedicated mode wants to know its workload and needs no pods file', async (t) => {
+  const dedicated = { XDS_ADDRESS: '', LOCAL_XDS: 'workloads: []', PROXY_MODE: 'dedicated' }
+  t.match(problemsOf(dedicated)[0], /PROXY_WORKLOAD_INFO/)
+  const config = readConfig({ ...dedicated, PROXY_WORKLOAD_INFO: 'default/local/sa' })
+  t.same(config.dedicatedPod, { name: 'local', namespace: 'default', serviceAccount: 'sa' })
+  t.equal(config.worker.packetMark, undefined)
+  t.match(problemsOf({ ...minimal, LOCAL_XDS: 'x' })[0], /both set/)
+})
+
+void t.test('the help describes every variable once, without problems', async (t) => {
+  const names = describeVariables().map((variable) => variable.name)
+  t.equal(new Set(names).size, names.length)
+  t.ok(names.includes('CA_ADDRESS') && names.includes('CA_HEADER_*'))
+})

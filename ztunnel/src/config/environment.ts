@@ -1,0 +1,149 @@
+import { MeshError } from '@ambit/shared/errors'
+
+/** One variable that the program reads, as `--help` shows it. */
+export interface Variable {
+  readonly name: string
+  readonly fallback: string
+  readonly meaning: string
+}
+
+/** Every problem of the environment at once, one sentence each. */
+export class ConfigError extends MeshError<'invalid-configuration'> {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(
+      'invalid-configuration',
+      `invalid configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+      {
+        source: 'config',
+      },
+    )
+    this.problems = problems
+  }
+}
+
+/**
+ * Reads environment variables, remembers what was asked for (that is the help text) and collects problems instead of
+ * throwing at the first. After a problem the fallback is returned so that reading goes on; `finish` throws.
+ */
+export class Environment {
+  readonly #values: Readonly<Record<string, string | undefined>>
+  readonly #problems: string[] = []
+  readonly variables: Variable[] = []
+  /** True when only the help text is wanted: a variable that is missing is then no problem. */
+  readonly describing: boolean
+
+  constructor(values: Readonly<Record<string, string | undefined>>, { describing = false } = {}) {
+    this.#values = values
+    this.describing = describing
+  }
+
+  /** The text of a variable, or undefined where it is not set. An empty text counts as set. */
+  optional(name: string, meaning: string, shownFallback = ''): string | undefined {
+    this.variables.push({ name, fallback: shownFallback, meaning })
+    return this.#values[name]
+  }
+
+  text(name: string, fallback: string, meaning: string): string {
+    return this.optional(name, meaning, fallback) ?? fallback
+  }
+
+  /** Exactly `true` or `false`, as Istio's ztunnel wants it. */
+  boolean(name: string, fallback: boolean, meaning: string): boolean {
+    return this.#parsed(name, String(fallback), meaning, (text) => {
+      if (text === 'true') return true
+      if (text === 'false') return false
+      return problem('must be true or false')
+    })
+  }
+
+  integer(name: string, fallback: number, range: { min: number; max: number }, meaning: string): number {
+    return this.#parsed(name, String(fallback), meaning, (text) => {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+      return value >= range.min && value <= range.max
+        ? value
+        : problem(`must be a whole number from ${range.min} to ${range.max}`)
+    })
+  }
+
+  /** `10s`, `5m`, `1m30s`, `500ms`, or a plain number of seconds; the result is in milliseconds. */
+  durationMs(name: string, fallback: string, meaning: string): number {
+    return this.#parsed(
+      name,
+      fallback,
+      meaning,
+      (text) => parseDurationMs(text) ?? problem('must be a duration like 10s, 5m, 1m30s or 500ms'),
+    )
+  }
+
+  oneOf<const T extends string>(name: string, fallback: T, choices: readonly T[], meaning: string): T {
+    return this.#parsed(name, fallback, meaning, (text) => {
+      const found = choices.find((choice) => choice === text.toLowerCase())
+      return found ?? problem(`must be one of ${choices.join(', ')}`)
+    })
+  }
+
+  /** Reads a variable by a parser of the caller's, which answers `problem(...)` for a value that it refuses. */
+  parsed<T>(name: string, fallback: string, meaning: string, parse: (text: string) => T | Problem): T {
+    return this.#parsed(name, fallback, meaning, parse)
+  }
+
+  /** All variables that start with the prefix, the prefix taken off. */
+  prefixed(prefix: string, meaning: string): Record<string, string> {
+    this.variables.push({ name: `${prefix}*`, fallback: '', meaning })
+    const found: Record<string, string> = {}
+    for (const [name, value] of Object.entries(this.#values)) {
+      if (name.startsWith(prefix) && value !== undefined) found[name.slice(prefix.length)] = value
+    }
+    return found
+  }
+
+  /** A problem that is not of one value alone, such as two variables that exclude each other. */
+  report(sentence: string): void {
+    if (!this.describing) this.#problems.push(sentence)
+  }
+
+  /** Throws ConfigError when anything was wrong. */
+  finish(): void {
+    if (this.#problems.length > 0) throw new ConfigError(this.#problems)
+  }
+
+  #parsed<T>(name: string, fallback: string, meaning: string, parse: (text: string) => T | Problem): T {
+    const text = this.optional(name, meaning, fallback)
+    const usable = text === undefined || text === '' ? fallback : text
+    const value = parse(usable)
+    if (!(value instanceof Problem)) return value
+    this.#problems.push(`${name}="${clipped(usable)}" ${value.sentence}`)
+    const safe = parse(fallback)
+    if (safe instanceof Problem) throw new Error(`the default of ${name} does not parse: ${safe.sentence}`)
+    return safe
+  }
+}
+
+export class Problem {
+  readonly sentence: string
+  constructor(sentence: string) {
+    this.sentence = sentence
+  }
+}
+
+/** What a parser answers for a value that it refuses. */
+export function problem(sentence: string): Problem {
+  return new Problem(sentence)
+}
+
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+export function parseDurationMs(text: string): number | undefined {
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1_000
+  if (!/^(\d{1,9}(ms|s|m|h))+$/.test(text)) return undefined
+  let total = 0
+  for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h)/g))
+    total += Number(count) * (DURATION_UNITS_MS[unit ?? ''] ?? 0)
+  return total
+}
+
+function clipped(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}

@@ -1,0 +1,2 @@
+export { describeVariables, readConfig, type PodIdentity, type WorkerConfig, type ZtunnelConfig } from './config.ts'
+export { ConfigError, type Variable } from './environment.ts'
