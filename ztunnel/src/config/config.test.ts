@@ -21,7 +21,11 @@ void t.test('the defaults are those of Istio’s ztunnel', async (t) => {
   t.equal(config.worker.userTimeoutMs, undefined)
   t.equal(config.worker.poolMaxStreams, 100)
   t.equal(config.worker.poolIdleTimeoutMs, 300_000)
-  t.same(config.worker.http2, { streamWindowBytes: 4_194_304, connectionWindowBytes: 16_777_216, frameBytes: 1_048_576 })
+  t.same(config.worker.http2, {
+    streamWindowBytes: 4_194_304,
+    connectionWindowBytes: 16_777_216,
+    frameBytes: 1_048_576,
+  })
   t.equal(config.worker.originalSource, undefined)
   t.equal(config.worker.clusterId, 'Kubernetes')
   t.equal(config.workers, 1)
@@ -39,12 +43,27 @@ void t.test('every problem is reported, each with its variable', async (t) => {
     POOL_MAX_STREAMS_PER_CONNECTION: '0',
     CA_ADDRESS: 'http://ca:15012',
     ZTUNNEL_WORKER_THREADS: 'many',
-    PACKET_MARK: '0x539',
+    PACKET_MARK: 'blue',
     ENABLE_ORIG_SRC: '1',
     XDS_ADDRESS: 'https://istiod:15012',
   })
-  for (const name of ['PROXY_MODE', 'IPV6_ENABLED', 'KEEPALIVE_TIME', 'POOL_MAX_STREAMS_PER_CONNECTION', 'CA_ADDRESS', 'ZTUNNEL_WORKER_THREADS', 'PACKET_MARK', 'ENABLE_ORIG_SRC', 'XDS_ADDRESS', 'LOCAL_XDS_PATH', 'LOCAL_PODS_PATH']) {
-    t.ok(problems.some((sentence) => sentence.includes(name)), `${name} is named`)
+  for (const name of [
+    'PROXY_MODE',
+    'IPV6_ENABLED',
+    'KEEPALIVE_TIME',
+    'POOL_MAX_STREAMS_PER_CONNECTION',
+    'CA_ADDRESS',
+    'ZTUNNEL_WORKER_THREADS',
+    'PACKET_MARK',
+    'ENABLE_ORIG_SRC',
+    'XDS_ADDRESS',
+    'LOCAL_XDS_PATH',
+    'LOCAL_PODS_PATH',
+  ]) {
+    t.ok(
+      problems.some((sentence) => sentence.includes(name)),
+      `${name} is named`,
+    )
   }
 })
 
@@ -55,11 +74,24 @@ void t.test('durations, grace periods and worker counts', async (t) => {
   t.equal(readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '30' }).drainDeadlineMs, 25_000)
   t.equal(readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '10' }).drainDeadlineMs, 9_000)
   t.equal(readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '1' }).drainDeadlineMs, 1_000)
-  t.equal(readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '30', CONNECTION_TERMINATION_DEADLINE: '2s' }).drainDeadlineMs, 2_000)
+  t.equal(
+    readConfig({ ...minimal, TERMINATION_GRACE_PERIOD_SECONDS: '30', CONNECTION_TERMINATION_DEADLINE: '2s' })
+      .drainDeadlineMs,
+    2_000,
+  )
   t.equal(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '3' }).workers, 3)
   t.ok(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '1%' }).workers === 1)
   t.ok(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '0' }).workers >= 1)
-  t.equal(readConfig({ ...minimal, USER_TIMEOUT_ENABLED: 'true', KEEPALIVE_TIME: '10s', KEEPALIVE_INTERVAL: '5s', KEEPALIVE_RETRIES: '2' }).worker.userTimeoutMs, 20_000)
+  t.equal(
+    readConfig({
+      ...minimal,
+      USER_TIMEOUT_ENABLED: 'true',
+      KEEPALIVE_TIME: '10s',
+      KEEPALIVE_INTERVAL: '5s',
+      KEEPALIVE_RETRIES: '2',
+    }).worker.userTimeoutMs,
+    20_000,
+  )
 })
 
 void t.test('dedicated mode wants to know its workload and needs no pods file', async (t) => {
