@@ -1,0 +1,10 @@
+import { MeshError } from '../errors/index.ts'
+
+export type IdentityErrorCode = 'bad-trust-domain' | 'bad-spiffe-id'
+
+/** A text that was given as an identity and is none. The message shows the text escaped and cut. */
+export class IdentityError extends MeshError<IdentityErrorCode> {
+  constructor(code: IdentityErrorCode, message: string) {
+    super(code, message, { source: 'config' })
+  }
+}

@@ -1,0 +1,3 @@
+export { IdentityError, type IdentityErrorCode } from './identity-error.ts'
+export { parseTrustDomain, type TrustDomain } from './trust-domain.ts'
+export { SpiffeId, type PeerIdentity } from './spiffe-id.ts'
