@@ -1,0 +1,118 @@
+import type { SpiffeId } from '../identity/index.ts'
+import type { SocketAddress } from '../io/index.ts'
+
+/** What telemetry reads of a workload's record. A mesh Workload is one; so is anything with these fields. */
+export interface WorkloadLabels {
+  readonly name: string
+  readonly namespace: string
+  readonly trustDomain: string
+  readonly serviceAccount: string
+  readonly workloadName: string
+  readonly canonicalName: string
+  readonly canonicalRevision: string
+  readonly clusterId: string
+  readonly locality: { readonly region: string; readonly zone: string }
+}
+
+/** What telemetry reads of a service's record. */
+export interface ServiceLabels {
+  readonly name: string
+  readonly namespace: string
+  readonly hostname: string
+}
+
+/** What a peer says about itself in a `baggage` header (k8s.*, service.*, cloud.*). Claimed, not verified. */
+export interface Baggage {
+  readonly clusterId?: string | undefined
+  readonly namespace?: string | undefined
+  readonly workloadName?: string | undefined
+  readonly serviceName?: string | undefined
+  readonly serviceVersion?: string | undefined
+  readonly region?: string | undefined
+  readonly zone?: string | undefined
+}
+
+/** Who opened the connection. */
+export interface SourceInfo {
+  readonly addr: SocketAddress
+  /** Found in the mesh; overrides `baggage`. */
+  readonly workload?: WorkloadLabels | undefined
+  /** Used for what the mesh does not know (traffic from another network). */
+  readonly baggage?: Baggage | undefined
+  /** Verified by TLS, or our own on outbound HBONE. undefined on plaintext. */
+  readonly identity?: SpiffeId | undefined
+}
+
+/** Whom it is for. */
+export interface DestinationInfo {
+  /** Outbound: the address really dialled. Inbound HBONE: podIP:15008. Passthrough: the original destination. */
+  readonly addr: SocketAddress
+  /** The :authority of an HBONE tunnel, as sent or received. */
+  readonly hboneAddr?: string | undefined
+  readonly workload?: WorkloadLabels | undefined
+  readonly baggage?: Baggage | undefined
+  readonly service?: ServiceLabels | undefined
+  /** Verified by the inner TLS of a double tunnel. Where absent, the identity in the workload's record is told. */
+  readonly identity?: SpiffeId | undefined
+}
+
+/** All that the access log and the metrics tell about one connection, complete before policy and before dialling. */
+export interface ConnectionInfo {
+  readonly direction: 'inbound' | 'outbound'
+  readonly src: SourceInfo
+  readonly dst: DestinationInfo
+  /** True for HBONE in either direction: the identities are told and the security policy is mutual_tls. */
+  readonly mutualTls: boolean
+}
+
+/** Why a connection failed, as Istio's label `response_flags`. */
+export type FailureFlag =
+  | 'DENY'
+  | 'CONNECT'
+  | 'TLS_FAILURE'
+  | 'H2_HANDSHAKE_FAILURE'
+  | 'NETWORK_POLICY'
+  | 'IDENTITY_ERROR'
+  | 'CERT_REVOKED'
+
+/** Every value of `response_flags`; `-` is no failure. */
+export type ResponseFlag = '-' | FailureFlag
+
+/** How a connection ended. `error` is the text of the access log. */
+export type Outcome = 'success' | { readonly flag: FailureFlag; readonly error: string }
+
+/**
+ * Bytes carried so far, growing while the connection lives; a Splice is one. A is downstream (who opened the connection),
+ * B upstream, in both directions of the proxy.
+ */
+export interface ByteCounters {
+  readonly bytesAtoB: number
+  readonly bytesBtoA: number
+}
+
+/** A connection that counts as open. Whoever got it ends it exactly once (later calls do nothing). */
+export interface OpenConnection {
+  /** The bytes from here on; replaces earlier counters, whose bytes stay counted. */
+  attach(counters: ByteCounters): void
+  /** Another endpoint is tried: the access log tells the last one. Metrics stay with the first, so that opened = closed. */
+  redirect(dst: DestinationInfo): void
+  /** Writes the access line, counts closed (and failed), and lets go of the counters. */
+  finish(outcome: Outcome): void
+}
+
+/** An attempt that ended before it was known who talks to whom: one WARN line, no metrics. */
+export interface EarlyDenial {
+  readonly direction: 'inbound' | 'outbound'
+  readonly src: SocketAddress
+  readonly dst: SocketAddress
+  readonly error: string
+}
+
+/** Counts and logs connections. One per process; a pod's proxies share it. */
+export interface ConnectionRecorder {
+  opened(info: ConnectionInfo): OpenConnection
+  denied(denial: EarlyDenial): void
+  /** A data socket was accepted (one per TCP connection, not per stream); call `socketClosed` exactly once after it. */
+  socketOpened(reporter: 'source' | 'destination'): void
+  socketClosed(reporter: 'source' | 'destination'): void
+}
