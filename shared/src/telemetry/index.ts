@@ -1,16 +1,35 @@
 export { silentLog, type Log, type LogFields } from './log.ts'
-export type {
-  Baggage,
-  ByteCounters,
-  ConnectionInfo,
-  ConnectionRecorder,
-  DestinationInfo,
-  EarlyDenial,
-  FailureFlag,
-  OpenConnection,
-  Outcome,
-  ResponseFlag,
-  ServiceLabels,
-  SourceInfo,
-  WorkloadLabels,
+export { createLog, type LogOptions, type ScopedLog } from './create-log.ts'
+export { openLog, type OpenedLog, type OpenLogOptions } from './open-log.ts'
+export { LogLevels, type LogLevel } from './log-levels.ts'
+export { MAX_LINE_BYTES, type LogFormat } from './line-format.ts'
+export { LineWriter, type LineSink, type LineWriterOptions } from './line-writer.ts'
+export { fileDescriptorSink } from './file-descriptor-sink.ts'
+export { TelemetryError, type TelemetryErrorCode } from './telemetry-error.ts'
+export { createConnectionRecorder, type ConnectionRecorderOptions } from './connection-recorder.ts'
+export {
+  DRAINED,
+  type Baggage,
+  type ByteCounters,
+  type ConnectionInfo,
+  type ConnectionRecorder,
+  type DestinationInfo,
+  type EarlyDenial,
+  type FailureFlag,
+  type OpenConnection,
+  type Outcome,
+  type ResponseFlag,
+  type ServiceLabels,
+  type SourceInfo,
+  type WorkloadLabels,
 } from './connection-info.ts'
+export {
+  MetricRegistry,
+  type Counter,
+  type Gauge,
+  type MetricRegistryOptions,
+  type MetricsDelta,
+} from './metric-registry.ts'
+export { METRICS, TRAFFIC_LABELS, type MetricFamily } from './metric-family.ts'
+export { label, labelText } from './label-text.ts'
+export { collectProcessMetrics } from './process-metrics.ts'

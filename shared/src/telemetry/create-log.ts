@@ -1,0 +1,89 @@
+import type { Clock } from '../clock/index.ts'
+import { formatLine, type LogFormat } from './line-format.ts'
+import type { Log, LogFields } from './log.ts'
+import { levelRank, type LogLevel, type LogLevels } from './log-levels.ts'
+import { Timestamps } from './timestamp.ts'
+
+export interface LogOptions {
+  /** Takes one whole line, ending in a line feed; a LineWriter's `write`. Must not throw. */
+  readonly write: (line: string) => void
+  readonly format: LogFormat
+  readonly clock: Clock
+  readonly levels: LogLevels
+  /** The first part of every target, left out in the plain format. */
+  readonly program: string
+}
+
+/** A Log with targets below it. */
+export interface ScopedLog extends Log {
+  /** The log of a part of the program: `scope('proxy::inbound')` writes as `ztunnel::proxy::inbound`. */
+  scope(target: string): ScopedLog
+  /** The log of a target with a name of its own, which does not begin with the program's: `access`. */
+  target(name: string): ScopedLog
+  /** Whether a line of this level would be written, for callers whose fields are dear to make. */
+  enabled(level: LogLevel): boolean
+}
+
+/** Writes lines of the levels in force. Messages and fields are cut and escaped here; callers pass text as it came. */
+export function createLog(options: LogOptions): ScopedLog {
+  return new TargetLog({ ...options, timestamps: new Timestamps() }, options.program, options.program)
+}
+
+interface Shared extends LogOptions {
+  readonly timestamps: Timestamps
+}
+
+class TargetLog implements ScopedLog {
+  readonly #shared: Shared
+  readonly #target: string
+  readonly #shownTarget: string
+  #levelsVersion = -1
+  #threshold = 0
+
+  constructor(shared: Shared, target: string, shownTarget: string) {
+    this.#shared = shared
+    this.#target = target
+    this.#shownTarget = shownTarget
+  }
+
+  scope(target: string): ScopedLog {
+    return new TargetLog(this.#shared, `${this.#shared.program}::${target}`, target)
+  }
+
+  target(name: string): ScopedLog {
+    return new TargetLog(this.#shared, name, name)
+  }
+
+  enabled(level: LogLevel): boolean {
+    const { levels } = this.#shared
+    if (levels.version !== this.#levelsVersion) {
+      this.#levelsVersion = levels.version
+      this.#threshold = levels.threshold(this.#target)
+    }
+    return levelRank(level) <= this.#threshold
+  }
+
+  error(message: string, fields?: LogFields): void {
+    this.#write('error', message, fields)
+  }
+
+  warn(message: string, fields?: LogFields): void {
+    this.#write('warn', message, fields)
+  }
+
+  info(message: string, fields?: LogFields): void {
+    this.#write('info', message, fields)
+  }
+
+  debug(message: string, fields?: LogFields): void {
+    this.#write('debug', message, fields)
+  }
+
+  #write(level: LogLevel, message: string, fields: LogFields | undefined): void {
+    if (!this.enabled(level)) return
+    const { write, format, clock, timestamps } = this.#shared
+    const timeMs = clock.now()
+    const record = { timeMs, level, target: this.#target, shownTarget: this.#shownTarget, message, fields }
+    write(formatLine(format, record, timestamps.format(timeMs)))
+  }
+}
