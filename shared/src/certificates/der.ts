@@ -153,6 +153,11 @@ export function isUniversal(node: DerNode | undefined, type: forge.asn1.Type): n
   return node !== undefined && node.tagClass === Class.UNIVERSAL && node.type === type
 }
 
+/** True for a BOOLEAN that says so; false for one that does not and for anything else, as an absent default. */
+export function isTrue(node: DerNode | undefined): boolean {
+  return isUniversal(node, Type.BOOLEAN) && bytesOf(node, 'boolean')[0] !== 0
+}
+
 /** True for `[tag]`, whether it holds nodes or bytes. */
 export function isTagged(node: DerNode | undefined, tag: number): node is DerNode {
   const type: number | undefined = node?.type

@@ -11,9 +11,7 @@ export const OID = {
   nameConstraints: '2.5.29.30',
   certificatePolicies: '2.5.29.32',
   authorityKeyIdentifier: '2.5.29.35',
-  policyConstraints: '2.5.29.36',
   extendedKeyUsage: '2.5.29.37',
-  inhibitAnyPolicy: '2.5.29.54',
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
 } as const

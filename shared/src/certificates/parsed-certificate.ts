@@ -6,6 +6,7 @@ import {
   bytesOf,
   childrenOf,
   isTagged,
+  isTrue,
   isUniversal,
   objectIdentifierOf,
   octetsOf,
@@ -16,8 +17,8 @@ import {
   type DerNode,
 } from './der.ts'
 import { GENERAL_NAME } from './extensions.ts'
+import { readNameConstraints, type NameConstraints } from './name-constraints.ts'
 import { OID } from './object-identifiers.ts'
-import { isAcceptedSignature } from './signature-algorithm.ts'
 
 /** Most extensions that a certificate may have; real ones have about ten. */
 const MAX_EXTENSIONS = 32
@@ -29,11 +30,13 @@ export interface ParsedCertificate {
   readonly x509: X509Certificate
   readonly subject: string
   readonly issuer: string
-  /** The content of the INTEGER, in hex. */
+  /** In hex, without leading zero octets. */
   readonly serial: string
   readonly notBeforeMs: number
   readonly notAfterMs: number
   readonly publicKeyDer: Buffer
+  /** Object identifier of the algorithm that it is signed with. */
+  readonly signatureAlgorithm: string
   readonly isCa: boolean
   readonly pathLength: number | undefined
   /** Bits as in KEY_USAGE; undefined when the extension is absent. */
@@ -42,10 +45,12 @@ export interface ParsedCertificate {
   readonly extendedKeyUsages: readonly string[] | undefined
   /** The URIs of the subject alternative name, each as the bytes say (latin1): not checked, may hold anything. */
   readonly uris: readonly string[]
+  /** What the names below this CA are limited to; undefined when the extension is absent. */
+  readonly nameConstraints: NameConstraints | undefined
   readonly subjectKeyId: Buffer | undefined
 }
 
-/** Extensions that may be critical: those we check, and those that OpenSSL checks in the handshake beside us. */
+/** Extensions that may be critical: those that are checked, and policies, which say nothing of who somebody is. */
 const UNDERSTOOD: ReadonlySet<string> = new Set([
   OID.keyUsage,
   OID.subjectAltName,
@@ -53,33 +58,26 @@ const UNDERSTOOD: ReadonlySet<string> = new Set([
   OID.extendedKeyUsage,
   OID.nameConstraints,
   OID.certificatePolicies,
-  OID.policyConstraints,
-  OID.inhibitAnyPolicy,
 ])
 
 /**
  * Reads a certificate's fields. Throws CertificateError 'malformed' for anything that is not as RFC 5280 says: an extension
- * that comes twice, a critical one that nobody here understands, a name that is no string, a signature with SHA-1.
+ * that comes twice, a critical one that nobody here understands, a name that is no string.
  */
 export function parseCertificate(x509: X509Certificate): ParsedCertificate {
   const [body, algorithm] = sequenceOf(readDer(x509.raw), 'certificate')
   const fields = sequenceOf(body, 'certificate body')
   const hasVersion = isTagged(fields[0], 0)
   const [serial, , issuer, , subject, publicKey, ...rest] = hasVersion ? fields.slice(1) : fields
-  if (!isAcceptedSignature(objectIdentifierOf(sequenceOf(algorithm, 'signature algorithm')[0]))) {
-    throw new CertificateError(
-      'malformed',
-      'The certificate is signed with an algorithm that is not accepted, such as SHA-1.',
-    )
-  }
   return {
     x509,
     subject: nameOf(subject),
     issuer: nameOf(issuer),
-    serial: bytesOf(serial, 'serial number').toString('hex'),
+    serial: serialNumberOf(serial),
     notBeforeMs: x509.validFromDate.getTime(),
     notAfterMs: x509.validToDate.getTime(),
     publicKeyDer: toDer(asSequence(publicKey, 'public key')),
+    signatureAlgorithm: objectIdentifierOf(sequenceOf(algorithm, 'signature algorithm')[0]),
     ...readExtensions(rest.find((field) => isTagged(field, 3))),
   }
 }
@@ -92,9 +90,16 @@ export function parsePeerSans(x509: X509Certificate): readonly string[] {
   return parseCertificate(x509).uris
 }
 
+/** A serial number as hex, without leading zero octets, as it stands in certificates and revocation lists. */
+export function serialNumberOf(node: DerNode | undefined): string {
+  return bytesOf(node, 'serial number')
+    .toString('hex')
+    .replace(/^(?:00)+(?=..)/u, '')
+}
+
 type ExtensionFields = Pick<
   ParsedCertificate,
-  'isCa' | 'pathLength' | 'keyUsage' | 'extendedKeyUsages' | 'uris' | 'subjectKeyId'
+  'isCa' | 'pathLength' | 'keyUsage' | 'extendedKeyUsages' | 'uris' | 'nameConstraints' | 'subjectKeyId'
 >
 
 function readExtensions(field: DerNode | undefined): ExtensionFields {
@@ -103,6 +108,7 @@ function readExtensions(field: DerNode | undefined): ExtensionFields {
   const usage = values.get(OID.keyUsage)
   const usages = values.get(OID.extendedKeyUsage)
   const names = values.get(OID.subjectAltName)
+  const constraints = values.get(OID.nameConstraints)
   const keyId = values.get(OID.subjectKeyIdentifier)
   return {
     isCa: authority,
@@ -110,6 +116,7 @@ function readExtensions(field: DerNode | undefined): ExtensionFields {
     keyUsage: usage && bitFlagsOf(usage, 'key usage'),
     extendedKeyUsages: usages && sequenceOf(usages, 'extended key usage').map((name) => objectIdentifierOf(name)),
     uris: names ? urisOf(names) : [],
+    nameConstraints: constraints && readNameConstraints(constraints),
     subjectKeyId: keyId && octetsOf(keyId, 'subject key identifier'),
   }
 }
@@ -122,7 +129,7 @@ function valuesOf(field: DerNode): Map<string, DerNode> {
   for (const extension of extensions) {
     const parts = sequenceOf(extension, 'extension')
     const name = objectIdentifierOf(parts[0])
-    const isCritical = isUniversal(parts[1], UNIVERSAL.BOOLEAN) && bytesOf(parts[1], 'boolean')[0] !== 0
+    const isCritical = isTrue(parts[1])
     const isUnderstood = UNDERSTOOD.has(name)
     if (values.has(name)) throw new CertificateError('malformed', `The certificate has the extension ${name} twice.`)
     if (isCritical && !isUnderstood) {
@@ -141,7 +148,7 @@ function valuesOf(field: DerNode): Map<string, DerNode> {
 function constraintsOf(node: DerNode | undefined): [isCa: boolean, pathLength: number | undefined] {
   if (node === undefined) return [false, undefined]
   const parts = sequenceOf(node, 'basic constraints')
-  const isCa = isUniversal(parts[0], UNIVERSAL.BOOLEAN) && bytesOf(parts[0], 'boolean')[0] !== 0
+  const isCa = isTrue(parts[0])
   const length = parts.find((part) => isUniversal(part, UNIVERSAL.INTEGER))
   if (length === undefined) return [isCa, undefined]
   const bytes = bytesOf(length, 'path length')

@@ -98,7 +98,7 @@ function readRoots(bundle: string, log: Log): string[] {
   const roots: string[] = []
   for (const pem of splitPem(bundle)) {
     try {
-      const root = parseX509(pem).toString()
+      const root = parseCertificate(parseX509(pem)).x509.toString()
       if (!roots.includes(root)) roots.push(root)
     } catch {
       log.warn('Skipped a root certificate of the bundle returned from CA: it cannot be read.')
