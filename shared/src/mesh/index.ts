@@ -1,0 +1,33 @@
+export {
+  policyKey,
+  type Action,
+  type Authorization,
+  type Clause,
+  type Match,
+  type Rule,
+  type Scope,
+  type ServiceAccountMatch,
+  type StringMatch,
+} from './authorization.ts'
+export {
+  addressBits,
+  cidrContains,
+  familyOf,
+  formatCidr,
+  networkBits,
+  parseCidr,
+  parseIp,
+  type Cidr,
+  type Family,
+} from './ip.ts'
+export type { GatewayAddress, GatewayDestination, Health, PortMap, Workload } from './workload.ts'
+export {
+  serviceKey,
+  type Endpoint,
+  type LoadBalancer,
+  type NetworkAddress,
+  type NetworkCidr,
+  type RoutingScope,
+  type Service,
+} from './service.ts'
+export { diff, keyOf, type MeshResource, type MeshUpdate } from './mesh-update.ts'

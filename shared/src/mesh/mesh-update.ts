@@ -1,0 +1,39 @@
+import { policyKey, type Authorization } from './authorization.ts'
+import { serviceKey, type Service } from './service.ts'
+import type { Workload } from './workload.ts'
+
+export type MeshResource =
+  | { readonly kind: 'workload'; readonly value: Workload }
+  | { readonly kind: 'service'; readonly value: Service }
+  | { readonly kind: 'policy'; readonly value: Authorization }
+
+/** A change of the mesh as plain data, so that it passes between processes. Removals take effect first. */
+export interface MeshUpdate {
+  readonly upserts: readonly MeshResource[]
+  /** Keys of `keyOf`. */
+  readonly removals: readonly string[]
+}
+
+/** The key of a resource over all kinds: `workload/<uid>`, `service/<namespace>/<hostname>`, `policy/<namespace>/<name>`. */
+export function keyOf(resource: MeshResource): string {
+  switch (resource.kind) {
+    case 'workload':
+      return `workload/${resource.value.uid}`
+    case 'service':
+      return `service/${serviceKey(resource.value)}`
+    case 'policy':
+      return `policy/${policyKey(resource.value)}`
+  }
+}
+
+/** What turns `before` into `after`; resources that are equal as text are left alone. */
+export function diff(before: readonly MeshResource[], after: readonly MeshResource[]): MeshUpdate {
+  const old = new Map(before.map((resource) => [keyOf(resource), JSON.stringify(resource)]))
+  const upserts: MeshResource[] = []
+  for (const resource of after) {
+    const key = keyOf(resource)
+    if (old.get(key) !== JSON.stringify(resource)) upserts.push(resource)
+    old.delete(key)
+  }
+  return { upserts, removals: [...old.keys()] }
+}

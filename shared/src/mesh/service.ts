@@ -1,0 +1,56 @@
+import type { Cidr } from './ip.ts'
+import type { GatewayAddress, Health, PortMap } from './workload.ts'
+
+export interface NetworkAddress {
+  readonly network: string
+  readonly address: string
+}
+
+export interface NetworkCidr {
+  readonly network: string
+  readonly cidr: Cidr
+}
+
+export type RoutingScope = 'Region' | 'Zone' | 'Subzone' | 'Node' | 'Cluster' | 'Network'
+
+export interface LoadBalancer {
+  readonly routingPreferences: readonly RoutingScope[]
+  readonly mode: 'Standard' | 'Strict' | 'Failover' | 'Passthrough'
+  readonly healthPolicy: 'OnlyHealthy' | 'AllowAll'
+}
+
+/** One workload behind a service. */
+export interface Endpoint {
+  readonly workloadUid: string
+  /** Target ports of this endpoint; they win over the service's. */
+  readonly port: PortMap
+  readonly status: Health
+}
+
+/** A name with addresses that stands for workloads (istio.workload Service), as plain data. Addresses are canonical. */
+export interface Service {
+  readonly name: string
+  readonly namespace: string
+  readonly hostname: string
+  /** None: headless. */
+  readonly vips: readonly NetworkAddress[]
+  readonly cidrVips: readonly NetworkCidr[]
+  /** Service port → target port; 0 is a named port that each endpoint maps itself. */
+  readonly ports: PortMap
+  /** Endpoints that the resource itself names (local file only); those of workloads are added by the mesh. */
+  readonly endpoints: Readonly<Record<string, Endpoint>>
+  readonly subjectAltNames: readonly string[]
+  readonly waypoint: GatewayAddress | undefined
+  readonly weightedWaypoints: readonly { readonly destination: GatewayAddress; readonly weight: number }[]
+  readonly loadBalancer: LoadBalancer | undefined
+  /** Families that may be dialled; undefined: any. */
+  readonly ipFamilies: 'Dual' | 'IPv4' | 'IPv6' | undefined
+  /** Preferred where hostname or address clash. */
+  readonly canonical: boolean
+  readonly visibility: 'Public' | 'Namespace'
+}
+
+/** `namespace/hostname`: the primary key of a service. */
+export function serviceKey({ namespace, hostname }: Pick<Service, 'namespace' | 'hostname'>): string {
+  return `${namespace}/${hostname}`
+}

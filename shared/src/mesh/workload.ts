@@ -1,0 +1,50 @@
+/** How a waypoint or gateway is named: by address or by namespaced hostname. */
+export type GatewayDestination =
+  | { readonly kind: 'address'; readonly network: string; readonly address: string }
+  | { readonly kind: 'hostname'; readonly namespace: string; readonly hostname: string }
+
+export interface GatewayAddress {
+  readonly destination: GatewayDestination
+  readonly hboneMtlsPort: number
+}
+
+/** Ports by service port; a number that is 0 in a Service means a named port. JSON keys are text, so keys are text here. */
+export type PortMap = Readonly<Record<string, number>>
+
+export type Health = 'Healthy' | 'Unhealthy'
+
+/** One pod or other destination (istio.workload Workload), as plain data with Istio's defaults filled in. Addresses are canonical. */
+export interface Workload {
+  /** Primary key. */
+  readonly uid: string
+  readonly name: string
+  readonly namespace: string
+  readonly serviceAccount: string
+  /** Empty in a local file that does not say: the node's trust domain then. */
+  readonly trustDomain: string
+  readonly workloadIps: readonly string[]
+  readonly protocol: 'TCP' | 'HBONE'
+  /** HostNetwork workloads share their address with the node: they are not found by address. */
+  readonly networkMode: 'Standard' | 'HostNetwork'
+  readonly network: string
+  readonly node: string
+  /** Resolved by DNS where there are no addresses. */
+  readonly hostname: string
+  readonly status: Health
+  readonly clusterId: string
+  readonly workloadName: string
+  readonly workloadType: string
+  readonly canonicalName: string
+  readonly canonicalRevision: string
+  readonly nativeTunnel: boolean
+  readonly locality: { readonly region: string; readonly zone: string; readonly subzone: string }
+  /** Weight among the endpoints of a service; 0 is never chosen. */
+  readonly capacity: number
+  /** `namespace/name` of the policies that select this workload. */
+  readonly authorizationPolicies: readonly string[]
+  readonly applicationTunnel: { readonly protocol: 'NONE' | 'PROXY'; readonly port: number | undefined } | undefined
+  readonly waypoint: GatewayAddress | undefined
+  readonly networkGateway: GatewayAddress | undefined
+  /** The services that it is an endpoint of: `namespace/hostname` → its own target ports. */
+  readonly services: Readonly<Record<string, PortMap>>
+}
