@@ -1,7 +1,6 @@
 import { formatSocketAddress } from '../io/index.ts'
 import type { ConnectionInfo, EarlyDenial, Outcome } from './connection-info.ts'
 import type { ScopedLog } from './create-log.ts'
-import type { LogFields } from './log.ts'
 import { destinationIdentity } from './traffic-labels.ts'
 
 /** What is known of a connection once it has ended. Bytes as Splice counts them: A downstream, B upstream. */
@@ -12,7 +11,21 @@ export interface Completion {
   readonly outcome: Outcome
 }
 
-/** Istio's access log: one line per connection with the same keys in the same order whether it went well or not. */
+/** What lines about connections between the same two ends have in common, as written, with a separator before it. */
+export interface EndsText {
+  readonly source: string
+  readonly destination: string
+}
+
+/** Longest values; all at their longest together make a line of 3.9 KB, below the 4096 that a line may have. */
+const NAME_CHARACTERS = 256
+const IDENTITY_CHARACTERS = 384
+const ERROR_CHARACTERS = 512
+
+/**
+ * Istio's access log: one line per connection with the same keys in the same order whether it went well or not; absent
+ * values are left out. What repeats between two ends is written once (`ends`) and kept by the caller: 1 µs a line less.
+ */
 export class AccessLog {
   readonly #log: ScopedLog
 
@@ -21,62 +34,65 @@ export class AccessLog {
     this.#log = log.target('access')
   }
 
-  opened(info: ConnectionInfo): void {
-    if (!this.#log.enabled('debug')) return
-    this.#log.debug('connection opened', fields(info))
+  ends(info: ConnectionInfo): EndsText {
+    const { src, dst, mutualTls, direction } = info
+    return {
+      source:
+        this.#optional('src.workload', workloadName(src), NAME_CHARACTERS) +
+        this.#optional('src.namespace', src.workload?.namespace || src.baggage?.namespace, NAME_CHARACTERS) +
+        this.#optional('src.identity', mutualTls ? src.identity?.toString() : undefined, IDENTITY_CHARACTERS) +
+        this.#optional('src.cluster', src.workload?.clusterId || src.baggage?.clusterId, NAME_CHARACTERS),
+      destination:
+        this.#optional('dst.service', dst.service?.hostname, NAME_CHARACTERS) +
+        this.#optional('dst.workload', workloadName(dst), NAME_CHARACTERS) +
+        this.#optional('dst.namespace', dst.workload?.namespace || dst.baggage?.namespace, NAME_CHARACTERS) +
+        this.#optional('dst.identity', mutualTls ? destinationIdentity(info) : undefined, IDENTITY_CHARACTERS) +
+        this.#optional('dst.cluster', dst.workload?.clusterId || dst.baggage?.clusterId, NAME_CHARACTERS) +
+        this.#optional('direction', direction, NAME_CHARACTERS),
+    }
   }
 
-  completed(info: ConnectionInfo, completion: Completion): void {
-    const { outcome } = completion
-    if (outcome === 'success') {
-      if (this.#log.enabled('info')) this.#log.info('connection complete', fields(info, completion))
-    } else {
-      this.#log.error('connection complete', fields(info, completion))
-    }
+  opened(info: ConnectionInfo, ends: EndsText): void {
+    if (this.#log.enabled('debug')) this.#log.written('debug', 'connection opened', this.#who(info, ends))
+  }
+
+  completed(info: ConnectionInfo, ends: EndsText, completion: Completion): void {
+    const { outcome, durationMs, bytesAtoB, bytesBtoA } = completion
+    const level = outcome === 'success' ? 'info' : 'error'
+    if (!this.#log.enabled(level)) return
+    const { format } = this.#log
+    const { separator } = format
+    // From the local workload's side: what it sent went upstream when it opened the connection, downstream otherwise.
+    const isOutbound = info.direction === 'outbound'
+    const sent = format.field('bytes_sent', isOutbound ? bytesAtoB : bytesBtoA, NAME_CHARACTERS)
+    const received = format.field('bytes_recv', isOutbound ? bytesBtoA : bytesAtoB, NAME_CHARACTERS)
+    const duration = format.field('duration', `${durationMs}ms`, NAME_CHARACTERS)
+    const error = outcome === 'success' ? '' : this.#optional('error', outcome.error, ERROR_CHARACTERS)
+    const fields = `${this.#who(info, ends)}${separator}${sent}${separator}${received}${separator}${duration}${error}`
+    this.#log.written(level, 'connection complete', fields)
   }
 
   denied({ direction, src, dst, error }: EarlyDenial): void {
     const denial = { 'src.addr': formatSocketAddress(src), 'dst.addr': formatSocketAddress(dst), direction, error }
     this.#log.warn('connection failed', denial)
   }
-}
 
-/** The order of the keys is that of the line; undefined ones are left out. */
-function fields(info: ConnectionInfo, end?: Completion): LogFields {
-  const { direction, src, dst, mutualTls } = info
-  const isOutbound = direction === 'outbound'
-  return {
-    'src.addr': formatSocketAddress(src.addr),
-    'src.workload': present(
-      src.workload?.name,
-      src.workload?.canonicalName,
-      src.baggage?.serviceName,
-      src.baggage?.workloadName,
-    ),
-    'src.namespace': present(src.workload?.namespace, src.baggage?.namespace),
-    'src.identity': mutualTls ? src.identity?.toString() : undefined,
-    'src.cluster': present(src.workload?.clusterId, src.baggage?.clusterId),
-    'dst.addr': formatSocketAddress(dst.addr),
-    'dst.hbone_addr': dst.hboneAddr,
-    'dst.service': present(dst.service?.hostname),
-    'dst.workload': present(
-      dst.workload?.name,
-      dst.workload?.canonicalName,
-      dst.baggage?.serviceName,
-      dst.baggage?.workloadName,
-    ),
-    'dst.namespace': present(dst.workload?.namespace, dst.baggage?.namespace),
-    'dst.identity': mutualTls ? destinationIdentity(info) : undefined,
-    'dst.cluster': present(dst.workload?.clusterId, dst.baggage?.clusterId),
-    direction,
-    // From the local workload's side: what it sent went upstream when it opened the connection, downstream otherwise.
-    bytes_sent: isOutbound ? end?.bytesAtoB : end?.bytesBtoA,
-    bytes_recv: isOutbound ? end?.bytesBtoA : end?.bytesAtoB,
-    duration: end && `${end.durationMs}ms`,
-    error: end && end.outcome !== 'success' ? end.outcome.error : undefined,
+  #who({ src, dst }: ConnectionInfo, ends: EndsText): string {
+    const { format } = this.#log
+    const source = format.field('src.addr', formatSocketAddress(src.addr), NAME_CHARACTERS)
+    const destination = format.field('dst.addr', formatSocketAddress(dst.addr), NAME_CHARACTERS)
+    const authority = this.#optional('dst.hbone_addr', dst.hboneAddr, NAME_CHARACTERS)
+    return `${source}${ends.source}${format.separator}${destination}${authority}${ends.destination}`
+  }
+
+  /** The field with a separator before it, or nothing where there is no value. */
+  #optional(key: string, value: string | undefined, limit: number): string {
+    if (value === undefined || value === '') return ''
+    return this.#log.format.separator + this.#log.format.field(key, value, limit)
   }
 }
 
-function present(...values: readonly (string | undefined)[]): string | undefined {
-  return values.find((value) => value !== undefined && value !== '')
+/** The pod; where the mesh does not know it, what its baggage says. */
+function workloadName({ workload, baggage }: ConnectionInfo['src'] | ConnectionInfo['dst']): string | undefined {
+  return workload?.name || workload?.canonicalName || baggage?.serviceName || baggage?.workloadName
 }

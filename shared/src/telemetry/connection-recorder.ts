@@ -1,5 +1,6 @@
 import type { Clock } from '../clock/index.ts'
-import { AccessLog } from './access-log.ts'
+import { AccessLog, type EndsText } from './access-log.ts'
+import { ConnectionEndsCache, type ConnectionEnds } from './connection-ends.ts'
 import type {
   ByteCounters,
   ConnectionInfo,
@@ -12,7 +13,6 @@ import type { ScopedLog } from './create-log.ts'
 import { label } from './label-text.ts'
 import { METRICS } from './metric-family.ts'
 import type { MetricRegistry } from './metric-registry.ts'
-import { TrafficSeriesCache, type TrafficSeries } from './traffic-series.ts'
 
 export interface ConnectionRecorderOptions {
   readonly registry: MetricRegistry
@@ -26,7 +26,7 @@ export interface ConnectionRecorderOptions {
  */
 export function createConnectionRecorder({ registry, log, clock }: ConnectionRecorderOptions): ConnectionRecorder {
   const access = new AccessLog(log)
-  const cache = new TrafficSeriesCache(registry)
+  const cache = new ConnectionEndsCache(registry, access)
   /** Bounded by the process's sockets and the streams allowed on each tunnel. */
   const open = new Set<Recorded>()
   const sockets = {
@@ -38,7 +38,7 @@ export function createConnectionRecorder({ registry, log, clock }: ConnectionRec
   })
   return {
     opened(info) {
-      const connection = new Recorded({ info, series: cache.get(info), access, clock, open })
+      const connection = new Recorded({ info, cache, access, clock, open })
       open.add(connection)
       return connection
     },
@@ -50,7 +50,7 @@ export function createConnectionRecorder({ registry, log, clock }: ConnectionRec
 
 interface RecordedOptions {
   readonly info: ConnectionInfo
-  readonly series: TrafficSeries
+  readonly cache: ConnectionEndsCache
   readonly access: AccessLog
   readonly clock: Clock
   readonly open: Set<Recorded>
@@ -59,7 +59,9 @@ interface RecordedOptions {
 class Recorded implements OpenConnection {
   readonly #options: RecordedOptions
   readonly #openedAtMs: number
+  readonly #ends: ConnectionEnds
   #info: ConnectionInfo
+  #text: EndsText
   #counters: ByteCounters | undefined
   /** Of #counters, already in the metrics. */
   #seenAtoB = 0
@@ -71,9 +73,11 @@ class Recorded implements OpenConnection {
   constructor(options: RecordedOptions) {
     this.#options = options
     this.#info = options.info
+    this.#ends = options.cache.get(options.info)
+    this.#text = this.#ends.text
     this.#openedAtMs = options.clock.now()
-    options.series.opened.add(1)
-    options.access.opened(options.info)
+    this.#ends.series.opened.add(1)
+    options.access.opened(options.info, this.#text)
   }
 
   attach(counters: ByteCounters): void {
@@ -85,15 +89,16 @@ class Recorded implements OpenConnection {
 
   redirect(dst: DestinationInfo): void {
     this.#info = { ...this.#info, dst }
+    this.#text = this.#options.access.ends(this.#info)
   }
 
   finish(outcome: Outcome): void {
-    const { series, access, clock, open } = this.#options
+    const { access, clock, open } = this.#options
     if (!open.delete(this)) return
     this.count()
     this.#counters = undefined
-    series.closed(outcome === 'success' ? '-' : outcome.flag)
-    access.completed(this.#info, {
+    this.#ends.series.closed(outcome === 'success' ? '-' : outcome.flag)
+    access.completed(this.#info, this.#text, {
       bytesAtoB: this.#bytesAtoB,
       bytesBtoA: this.#bytesBtoA,
       durationMs: Math.max(0, Math.round(clock.now() - this.#openedAtMs)),
@@ -105,7 +110,7 @@ class Recorded implements OpenConnection {
   count(): void {
     if (!this.#counters) return
     const { bytesAtoB, bytesBtoA } = this.#counters
-    const { received, sent } = this.#options.series
+    const { received, sent } = this.#ends.series
     // Istio: received is the direction of the request, sent that of the response, on both sides.
     received.add(bytesAtoB - this.#seenAtoB)
     sent.add(bytesBtoA - this.#seenBtoA)

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock/index.ts'
-import { formatLine, type LogFormat } from './line-format.ts'
+import { boundedLine, lineFormat, type LineFormat, type LineHead, type LogFormat } from './line-format.ts'
 import type { Log, LogFields } from './log.ts'
 import { levelRank, type LogLevel, type LogLevels } from './log-levels.ts'
 import { Timestamps } from './timestamp.ts'
@@ -22,18 +22,25 @@ export interface ScopedLog extends Log {
   target(name: string): ScopedLog
   /** Whether a line of this level would be written, for callers whose fields are dear to make. */
   enabled(level: LogLevel): boolean
+  /** For a hot path: how fields are written, so that those which repeat are written once … */
+  readonly format: LineFormat
+  /** … and a line of fields already written. The caller keeps it within MAX_LINE_BYTES. */
+  written(level: LogLevel, message: string, fields: string): void
 }
 
 /** Writes lines of the levels in force. Messages and fields are cut and escaped here; callers pass text as it came. */
-export function createLog(options: LogOptions): ScopedLog {
-  return new TargetLog({ ...options, timestamps: new Timestamps() }, options.program, options.program)
+export function createLog({ format, program, ...options }: LogOptions): ScopedLog {
+  const shared = { ...options, program, format: lineFormat(format), timestamps: new Timestamps() }
+  return new TargetLog(shared, program, program)
 }
 
-interface Shared extends LogOptions {
+interface Shared extends Omit<LogOptions, 'format'> {
+  readonly format: LineFormat
   readonly timestamps: Timestamps
 }
 
 class TargetLog implements ScopedLog {
+  readonly format: LineFormat
   readonly #shared: Shared
   readonly #target: string
   readonly #shownTarget: string
@@ -41,6 +48,7 @@ class TargetLog implements ScopedLog {
   #threshold = 0
 
   constructor(shared: Shared, target: string, shownTarget: string) {
+    this.format = shared.format
     this.#shared = shared
     this.#target = target
     this.#shownTarget = shownTarget
@@ -79,11 +87,17 @@ class TargetLog implements ScopedLog {
     this.#write('debug', message, fields)
   }
 
+  written(level: LogLevel, message: string, fields: string): void {
+    if (this.enabled(level)) this.#shared.write(this.format.line(this.#head(level, message), fields))
+  }
+
   #write(level: LogLevel, message: string, fields: LogFields | undefined): void {
-    if (!this.enabled(level)) return
-    const { write, format, clock, timestamps } = this.#shared
-    const timeMs = clock.now()
-    const record = { timeMs, level, target: this.#target, shownTarget: this.#shownTarget, message, fields }
-    write(formatLine(format, record, timestamps.format(timeMs)))
+    if (this.enabled(level)) this.#shared.write(boundedLine(this.format, this.#head(level, message), fields))
+  }
+
+  #head(level: LogLevel, message: string): LineHead {
+    const { clock, timestamps } = this.#shared
+    const time = timestamps.format(clock.now())
+    return { time, level, target: this.#target, shownTarget: this.#shownTarget, message }
   }
 }

@@ -7,68 +7,85 @@ export const MAX_LINE_BYTES = 4096
 /** Per field, for a line that did not fit: 20 fields of this size still do. */
 const SHORT_FIELD_CHARACTERS = 128
 
-/** One event, ready to be written. */
-export interface LogRecord {
-  readonly timeMs: number
+/** `plain` is tab-separated, `json` one object per line; both end with a line feed, are ASCII and at most 4096 bytes. */
+export type LogFormat = 'plain' | 'json'
+
+/** What a line says before its fields. */
+export interface LineHead {
+  /** RFC 3339. */
+  readonly time: string
   readonly level: LogLevel
   /** The full target: `ztunnel::proxy::inbound`, `access`. */
   readonly target: string
   /** `target` as the plain format shows it. */
   readonly shownTarget: string
   readonly message: string
-  readonly fields: LogFields | undefined
 }
 
-/** `plain` is tab-separated, `json` one object per line; both end with a line feed, are ASCII and at most 4096 bytes. */
-export type LogFormat = 'plain' | 'json'
+/** One of the two ways to write a line. */
+export interface LineFormat {
+  /** What stands between two fields. */
+  readonly separator: string
+  /** One field, its value cut to `limit` characters. */
+  field(key: string, value: LogValue, limit: number): string
+  /** A whole line; `fields` are written fields with separators between them, or empty. */
+  line(head: LineHead, fields: string): string
+}
 
-/** One line of at most MAX_LINE_BYTES; a longer one is written again with its fields cut short, then with fields left out. */
-export function formatLine(format: LogFormat, record: LogRecord, time: string): string {
-  const write = format === 'json' ? json : plain
-  const line = write(record, time, MAX_FIELD_CHARACTERS, Number.POSITIVE_INFINITY)
+type LogValue = string | number | boolean
+
+/** The format of that name. */
+export function lineFormat(name: LogFormat): LineFormat {
+  return name === 'json' ? json : plain
+}
+
+/** One line of at most MAX_LINE_BYTES; a longer one is written again with its fields cut short and the last ones left out. */
+export function boundedLine(format: LineFormat, head: LineHead, fields: LogFields = {}): string {
+  const line = format.line(head, allFields(format, fields, MAX_FIELD_CHARACTERS, Number.POSITIVE_INFINITY))
   if (line.length <= MAX_LINE_BYTES) return line
-  return write(record, time, SHORT_FIELD_CHARACTERS, MAX_LINE_BYTES - 2)
+  // Without fields a line is at most 1200 bytes: a message of 1024, a time, a target that is ours.
+  return format.line(head, allFields(format, fields, SHORT_FIELD_CHARACTERS, MAX_LINE_BYTES - 1200))
 }
 
-function plain(record: LogRecord, time: string, fieldLimit: number, lineLimit: number): string {
-  let line = `${time}\t${record.level}\t${record.shownTarget}\t${message(record.message, fieldLimit)}`
-  let separator = '\t'
-  const { fields } = record
+/** The fields that are defined, none further once `totalLimit` characters are reached. */
+function allFields(format: LineFormat, fields: LogFields, fieldLimit: number, totalLimit: number): string {
+  let text = ''
   for (const key in fields) {
     const value = fields[key]
     if (value === undefined) continue
-    const text = `${separator}${key}=${plainValue(key, value, fieldLimit)}`
-    if (line.length + text.length > lineLimit) break
-    line += text
-    separator = ' '
+    const field = `${text === '' ? '' : format.separator}${format.field(key, value, fieldLimit)}`
+    if (text.length + field.length > totalLimit) break
+    text += field
   }
-  return `${line}\n`
+  return text
 }
 
-/** Strings are quoted; numbers, and addresses by the name of their key, are not (Istio's rule). */
-function plainValue(key: string, value: string | number | boolean, limit: number): string {
-  if (typeof value !== 'string') return String(value)
-  return key.endsWith('addr') ? bare(value, limit) : quoted(value, limit)
+const plain: LineFormat = {
+  separator: ' ',
+  /** Strings are quoted; numbers, and addresses by the name of their key, are not (Istio's rule). */
+  field(key, value, limit) {
+    if (typeof value !== 'string') return `${key}=${value}`
+    return `${key}=${key.endsWith('addr') ? bare(value, limit) : quoted(value, limit)}`
+  },
+  line({ time, level, shownTarget, message: text }, fields) {
+    const head = `${time}\t${level}\t${shownTarget}\t${message(text, MAX_FIELD_CHARACTERS)}`
+    return fields === '' ? `${head}\n` : `${head}\t${fields}\n`
+  },
 }
 
-function json(record: LogRecord, time: string, fieldLimit: number, lineLimit: number): string {
-  let line = `{"level":"${record.level}","time":"${time}","scope":"${record.target}","message":${jsonString(record.message, fieldLimit)}`
-  const { fields } = record
-  for (const key in fields) {
-    const value = fields[key]
-    if (value === undefined) continue
-    const text = `,${jsonKey(key)}:${typeof value === 'string' ? jsonString(value, fieldLimit) : jsonNumber(value)}`
-    if (line.length + text.length > lineLimit) break
-    line += text
-  }
-  return `${line}}\n`
+const json: LineFormat = {
+  separator: ',',
+  field(key, value, limit) {
+    if (typeof value === 'string') return `${jsonKey(key)}:${jsonString(value, limit)}`
+    return `${jsonKey(key)}:${typeof value === 'number' && !Number.isFinite(value) ? 'null' : value}`
+  },
+  line({ time, level, target, message: text }, fields) {
+    const head = `{"level":"${level}","time":"${time}","scope":"${target}","message":${jsonString(text, MAX_FIELD_CHARACTERS)}`
+    return fields === '' ? `${head}}\n` : `${head},${fields}}\n`
+  },
 }
 
 /** A field must not pass for one of the line's own keys. */
 function jsonKey(key: string): string {
   return key === 'level' || key === 'time' || key === 'scope' || key === 'message' ? `"field.${key}"` : `"${key}"`
-}
-
-function jsonNumber(value: number | boolean): string {
-  return typeof value === 'number' && !Number.isFinite(value) ? 'null' : String(value)
 }

@@ -8,18 +8,14 @@ export interface MetricFamily {
   readonly labels: readonly string[]
 }
 
-function stable(type: MetricFamily['type'], name: string, help: string, labels: readonly string[] = []): MetricFamily {
-  return { name, type, help: `${help}.`, labels }
+type Labels = MetricFamily['labels']
+
+function counter(name: string, help: string, labels: Labels = []): MetricFamily & { readonly type: 'counter' } {
+  return { name, type: 'counter', help, labels }
 }
 
-/** Istio: the help of every metric that may still change says so. */
-function unstable(
-  type: MetricFamily['type'],
-  name: string,
-  help: string,
-  labels: readonly string[] = [],
-): MetricFamily {
-  return { name, type, help: `${help} (unstable).`, labels }
+function gauge(name: string, help: string, labels: Labels = []): MetricFamily & { readonly type: 'gauge' } {
+  return { name, type: 'gauge', help, labels }
 }
 
 /** Labels of everything counted per connection; the four localities follow where either end is known. */
@@ -54,43 +50,32 @@ export const TRAFFIC_LABELS = [
  * tell about Rust's runtime; `istio_dns_*` and `istio_on_demand_dns` come with the DNS proxy.
  */
 export const METRICS = {
-  build: stable('gauge', 'istio_build', 'Which build of the proxy runs', ['component', 'tag']),
-  opened: stable(
-    'counter',
-    'istio_tcp_connections_opened',
-    'Connections opened, those refused later included',
-    TRAFFIC_LABELS,
-  ),
-  closed: stable('counter', 'istio_tcp_connections_closed', 'Connections closed', TRAFFIC_LABELS),
-  received: stable(
-    'counter',
-    'istio_tcp_received_bytes',
-    'Bytes received in the direction of the request',
-    TRAFFIC_LABELS,
-  ),
-  sent: stable('counter', 'istio_tcp_sent_bytes', 'Bytes sent in the direction of the response', TRAFFIC_LABELS),
-  failed: unstable('counter', 'istio_tcp_connections_failed', 'Connections that ended with a failure', TRAFFIC_LABELS),
-  socketsOpen: unstable('gauge', 'istio_tcp_sockets_open', 'Data sockets accepted and still open', ['reporter']),
-  crlRejections: unstable(
-    'counter',
-    'istio_crl_policy_rejections',
-    'Connections closed because a certificate was revoked',
-    ['reporter'],
-  ),
-  xdsTerminations: unstable(
-    'counter',
+  build: gauge('istio_build', 'Which build of the proxy runs.', ['component', 'tag']),
+  opened: counter('istio_tcp_connections_opened', 'Connections opened, those refused later included.', TRAFFIC_LABELS),
+  closed: counter('istio_tcp_connections_closed', 'Connections closed.', TRAFFIC_LABELS),
+  received: counter('istio_tcp_received_bytes', 'Bytes in the direction of the request.', TRAFFIC_LABELS),
+  sent: counter('istio_tcp_sent_bytes', 'Bytes in the direction of the response.', TRAFFIC_LABELS),
+  failed: counter('istio_tcp_connections_failed', unstable('Connections that ended with a failure'), TRAFFIC_LABELS),
+  socketsOpen: gauge('istio_tcp_sockets_open', unstable('Data sockets accepted and still open'), ['reporter']),
+  crlRejections: counter('istio_crl_policy_rejections', unstable('Connections closed by a revoked certificate'), [
+    'reporter',
+  ]),
+  xdsTerminations: counter(
     'istio_xds_connection_terminations',
-    'Ends of the stream to the control plane, by cause',
+    unstable('Ends of the control plane stream, by cause'),
     ['reason'],
   ),
-  xdsMessages: unstable('counter', 'istio_xds_message', 'Messages received from the control plane', ['url']),
-  xdsBytes: unstable('counter', 'istio_xds_message_bytes', 'Bytes of resources received from the control plane', [
-    'url',
-  ]),
-  activeProxies: unstable('gauge', 'workload_manager_active_proxy_count', 'Pods whose traffic is carried'),
-  pendingProxies: unstable('gauge', 'workload_manager_pending_proxy_count', 'Pods waiting for their listeners'),
-  proxiesStarted: unstable('counter', 'workload_manager_proxies_started', 'Pods taken in'),
-  proxiesStopped: unstable('counter', 'workload_manager_proxies_stopped', 'Pods let go'),
-  openFds: stable('gauge', 'process_open_fds', 'File descriptors open, of all processes of this program'),
-  maxFds: stable('gauge', 'process_max_fds', 'File descriptors allowed, of all processes of this program'),
-} as const satisfies Record<string, MetricFamily>
+  xdsMessages: counter('istio_xds_message', unstable('Messages received from the control plane'), ['url']),
+  xdsBytes: counter('istio_xds_message_bytes', unstable('Bytes of resources received from the control plane'), ['url']),
+  activeProxies: gauge('workload_manager_active_proxy_count', unstable('Pods whose traffic is carried')),
+  pendingProxies: gauge('workload_manager_pending_proxy_count', unstable('Pods waiting for their listeners')),
+  proxiesStarted: counter('workload_manager_proxies_started', unstable('Pods taken in')),
+  proxiesStopped: counter('workload_manager_proxies_stopped', unstable('Pods let go')),
+  openFds: gauge('process_open_fds', 'File descriptors open, in all processes of this program.'),
+  maxFds: gauge('process_max_fds', 'File descriptors allowed, in all processes of this program.'),
+} as const
+
+/** Istio: the help of every metric that may still change says so. */
+function unstable(help: string): string {
+  return `${help} (unstable).`
+}

@@ -1,0 +1,55 @@
+import type { AccessLog, EndsText } from './access-log.ts'
+import type { ConnectionInfo } from './connection-info.ts'
+import type { MetricRegistry } from './metric-registry.ts'
+import { TrafficSeries } from './traffic-series.ts'
+
+/** All that connections between the same two ends share: counters, and what their log lines have in common. */
+export interface ConnectionEnds {
+  readonly series: TrafficSeries
+  readonly text: EndsText
+}
+
+/** Remembered pairs of ends; all are forgotten when it is full (the counters themselves stay in the registry). */
+const MAX_REMEMBERED = 10_000
+
+/**
+ * Finds what connections between two ends share. Label and log text (40 values) is made once for each pair: mesh records
+ * are known by their object, so that opening a connection costs one short key instead of 1,000 characters.
+ */
+export class ConnectionEndsCache {
+  readonly #registry: MetricRegistry
+  readonly #access: AccessLog
+  readonly #ids = new WeakMap<object, number>()
+  readonly #remembered = new Map<string, ConnectionEnds>()
+  #lastId = 0
+
+  constructor(registry: MetricRegistry, access: AccessLog) {
+    this.#registry = registry
+    this.#access = access
+  }
+
+  get(info: ConnectionInfo): ConnectionEnds {
+    const { direction, mutualTls, src, dst } = info
+    // Baggage is what a peer claims, new with each connection: remembering it would let the peer fill the memory.
+    if (src.baggage || dst.baggage) return this.#make(info)
+    const key = `${direction}${mutualTls ? '+' : '-'}${this.#id(src.workload)},${this.#id(dst.workload)},${this.#id(dst.service)},${src.identity?.toString() ?? ''},${dst.identity?.toString() ?? ''}`
+    const known = this.#remembered.get(key)
+    if (known) return known
+    if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear()
+    const made = this.#make(info)
+    this.#remembered.set(key, made)
+    return made
+  }
+
+  #make(info: ConnectionInfo): ConnectionEnds {
+    return { series: new TrafficSeries(this.#registry, info), text: this.#access.ends(info) }
+  }
+
+  #id(record: object | undefined): number {
+    if (!record) return 0
+    const known = this.#ids.get(record)
+    if (known !== undefined) return known
+    this.#ids.set(record, ++this.#lastId)
+    return this.#lastId
+  }
+}
