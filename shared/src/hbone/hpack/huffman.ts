@@ -49,8 +49,8 @@ export function decodeHuffman(block: Uint8Array, start: number, end: number): st
   let state = 0
   for (let at = start; at < end; at++) {
     const octet = block[at] as number // the caller has checked that end is inside the block
-    for (const nibble of [octet >> 4, octet & 15]) {
-      const step = steps[state * 16 + nibble] as number // 256 states of 16 steps; a state is 8 bits
+    for (let shift = 4; shift >= 0; shift -= 4) {
+      const step = steps[state * 16 + ((octet >> shift) & 15)] as number // 256 states of 16 steps; a state is 8 bits
       if (step & ENDS_SYMBOL) decoded[length++] = (step >> 8) & 0xff
       else if (step & REFUSED) throw new HpackError('bad-huffman', 'A Huffman string holds the end-of-string code')
       state = step & 0xff
