@@ -1,0 +1,139 @@
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Node } from 'yaml'
+import { YamlError } from './yaml-error.ts'
+
+interface Source {
+  readonly lines: LineCounter
+  readonly problems: string[]
+}
+
+/**
+ * One value of a YAML text while it is read strictly. A reader that meets something wrong notes it with line and column,
+ * answers a fallback and goes on, so that all problems are told together.
+ */
+export class YamlValue {
+  readonly #source: Source
+  readonly #node: Node | undefined
+  readonly #path: string
+
+  private constructor(source: Source, node: Node | undefined, path: string) {
+    this.#source = source
+    this.#node = node
+    this.#path = path
+    // An alias could name what contains it, or multiply without end.
+    if (isAlias(node)) this.problem('aliases (*name) are not accepted; write the value out')
+  }
+
+  /** Parses `text` and lets `read` make the result. Throws YamlError with every problem. */
+  static read<T>(text: string, read: (root: YamlValue) => T): T {
+    const lines = new LineCounter()
+    const document = parseDocument(text, { lineCounter: lines, logLevel: 'silent', uniqueKeys: true })
+    const source: Source = { lines, problems: [] }
+    for (const error of document.errors) {
+      const { line, col } = lines.linePos(error.pos[0])
+      source.problems.push(`${line}:${col} ${error.message.split('\n')[0] ?? ''}`)
+    }
+    if (source.problems.length > 0) throw new YamlError(source.problems)
+    const result = read(new YamlValue(source, document.contents ?? undefined, ''))
+    if (source.problems.length > 0) throw new YamlError(source.problems)
+    return result
+  }
+
+  /** True where the key is missing or its value is null. */
+  get isAbsent(): boolean {
+    return this.#node === undefined || (isScalar(this.#node) && this.#node.value === null && this.tag === undefined)
+  }
+
+  /** A tag like `!Exact`, without the exclamation mark. */
+  get tag(): string | undefined {
+    const tag = this.#node?.tag
+    return tag?.startsWith('!') && !tag.startsWith('!!') ? tag.slice(1) : undefined
+  }
+
+  /** Notes what is wrong with this value. */
+  problem(sentence: string): void {
+    const offset = this.#node?.range?.[0]
+    const at = offset === undefined ? undefined : this.#source.lines.linePos(offset)
+    this.#source.problems.push(
+      `${at ? `${at.line}:${at.col} ` : ''}${this.#path === '' ? '' : `${this.#path}: `}${sentence}`,
+    )
+  }
+
+  /** The values of a mapping by the keys it may have; any other key is a problem. */
+  fields<const Keys extends readonly string[]>(...keys: Keys): Readonly<Record<Keys[number], YamlValue>> {
+    const found = new Map<string, YamlValue>()
+    for (const [key, value] of this.entries()) {
+      if (keys.includes(key)) found.set(key, value)
+      else value.problem(`unknown key; it may be one of ${keys.join(', ')}`)
+    }
+    const absent = (key: string): YamlValue =>
+      new YamlValue(this.#source, undefined, this.#path === '' ? key : `${this.#path}.${key}`)
+    // Every key of `keys` is set, and only those.
+    return Object.fromEntries(keys.map((key) => [key, found.get(key) ?? absent(key)])) as Record<
+      Keys[number],
+      YamlValue
+    >
+  }
+
+  /** Key and value of every entry of a mapping; none where absent. */
+  entries(): readonly (readonly [string, YamlValue])[] {
+    if (this.isAbsent) return []
+    if (!isMap<Node, Node>(this.#node)) {
+      this.problem('must be a mapping')
+      return []
+    }
+    return this.#node.items.map(({ key, value }) => {
+      const name = isScalar(key) ? String(key.value) : '?'
+      const path = this.#path === '' ? name : `${this.#path}.${name}`
+      return [name, new YamlValue(this.#source, value ?? key, path)]
+    })
+  }
+
+  /** The items of a list; none where absent. */
+  list(): readonly YamlValue[] {
+    if (this.isAbsent) return []
+    if (!isSeq<Node>(this.#node)) {
+      this.problem('must be a list')
+      return []
+    }
+    return this.#node.items.map((item, index) => new YamlValue(this.#source, item, `${this.#path}[${index}]`))
+  }
+
+  /** A text; numbers and booleans count as their text. */
+  text(fallback?: string): string {
+    if (this.isAbsent) return this.#missing(fallback, '')
+    if (isScalar(this.#node) && ['string', 'number', 'boolean'].includes(typeof this.#node.value))
+      return String(this.#node.value)
+    this.problem('must be a text')
+    return ''
+  }
+
+  boolean(fallback?: boolean): boolean {
+    if (this.isAbsent) return this.#missing(fallback, false)
+    if (isScalar(this.#node) && typeof this.#node.value === 'boolean') return this.#node.value
+    this.problem('must be true or false')
+    return false
+  }
+
+  integer(range: { readonly min: number; readonly max: number }, fallback?: number): number {
+    if (this.isAbsent) return this.#missing(fallback, range.min)
+    const value = isScalar(this.#node) ? this.#node.value : undefined
+    if (typeof value === 'number' && Number.isInteger(value) && value >= range.min && value <= range.max) return value
+    this.problem(`must be a whole number from ${range.min} to ${range.max}`)
+    return range.min
+  }
+
+  oneOf<const T extends string>(choices: readonly [T, ...T[]], fallback?: T): T {
+    if (this.isAbsent) return this.#missing(fallback, choices[0])
+    const text = this.text()
+    const found = choices.find((choice) => choice === text)
+    if (found !== undefined) return found
+    this.problem(`must be one of ${choices.join(', ')}`)
+    return choices[0]
+  }
+
+  #missing<T>(fallback: T | undefined, neutral: T): T {
+    if (fallback !== undefined) return fallback
+    this.problem('is required')
+    return neutral
+  }
+}

@@ -1,0 +1,169 @@
+import { YamlValue } from '../config-file/index.ts'
+import { readAuthorization } from './local-authorization.ts'
+import { readCidr, readGatewayAddress, readIp, readNetworkAddress, readPortMap } from './local-values.ts'
+import type { MeshResource } from './mesh-update.ts'
+import type { Endpoint, LoadBalancer, Service } from './service.ts'
+import type { Workload } from './workload.ts'
+
+const U32 = { min: 0, max: 0xffff_ffff }
+
+/**
+ * Reads the text of a LOCAL_XDS_PATH file, the same that Istio's ztunnel takes: workloads, policies, services. Unknown keys
+ * are errors. Throws YamlError with every problem and its line.
+ */
+export function parseLocalFile(text: string): readonly MeshResource[] {
+  return YamlValue.read(text, (root) => {
+    const { workloads, policies, services } = root.fields('workloads', 'policies', 'services')
+    const resources: MeshResource[] = [
+      ...workloads.list().map((value) => ({ kind: 'workload' as const, value: readWorkload(value) })),
+      ...policies.list().map((value) => ({ kind: 'policy' as const, value: readAuthorization(value) })),
+      ...services.list().map((value) => ({ kind: 'service' as const, value: readService(value) })),
+    ]
+    return resources
+  })
+}
+
+function readWorkload(value: YamlValue): Workload {
+  const field = value.fields(
+    'uid',
+    'name',
+    'namespace',
+    'serviceAccount',
+    'trustDomain',
+    'workloadIps',
+    'protocol',
+    'networkMode',
+    'network',
+    'node',
+    'hostname',
+    'status',
+    'clusterId',
+    'workloadName',
+    'workloadType',
+    'canonicalName',
+    'canonicalRevision',
+    'nativeTunnel',
+    'locality',
+    'capacity',
+    'authorizationPolicies',
+    'applicationTunnel',
+    'waypoint',
+    'networkGateway',
+    'services',
+  )
+  const locality = field.locality.fields('region', 'zone', 'subzone')
+  const ips = field.workloadIps
+  if (ips.isAbsent) ips.problem('is required')
+  if (field.services.isAbsent) field.services.problem('is required (a mapping, may be {})')
+  const namespace = field.namespace.text()
+  const name = field.name.text('')
+  return {
+    uid: field.uid.text('') || `${namespace}/${name}`,
+    name,
+    namespace,
+    serviceAccount: field.serviceAccount.text(''),
+    trustDomain: field.trustDomain.text(''),
+    workloadIps: ips.list().map(readIp),
+    protocol: field.protocol.oneOf(['TCP', 'HBONE'], 'TCP'),
+    networkMode: field.networkMode.oneOf(['Standard', 'HostNetwork'], 'Standard'),
+    network: field.network.text(''),
+    node: field.node.text(''),
+    hostname: field.hostname.text(''),
+    status: field.status.oneOf(['Healthy', 'Unhealthy'], 'Healthy'),
+    clusterId: field.clusterId.text(''),
+    workloadName: field.workloadName.text(''),
+    workloadType: field.workloadType.text('deployment'),
+    canonicalName: field.canonicalName.text(''),
+    canonicalRevision: field.canonicalRevision.text(''),
+    nativeTunnel: field.nativeTunnel.boolean(false),
+    locality: { region: locality.region.text(''), zone: locality.zone.text(''), subzone: locality.subzone.text('') },
+    capacity: field.capacity.integer(U32, 1),
+    authorizationPolicies: field.authorizationPolicies.list().map((key) => key.text()),
+    applicationTunnel: readApplicationTunnel(field.applicationTunnel),
+    waypoint: readGatewayAddress(field.waypoint),
+    networkGateway: readGatewayAddress(field.networkGateway),
+    services: Object.fromEntries(
+      field.services.entries().map(([key, ports]) => [readServiceKey(key, ports), readPortMap(ports)]),
+    ),
+  }
+}
+
+function readApplicationTunnel(value: YamlValue): Workload['applicationTunnel'] {
+  if (value.isAbsent) return undefined
+  const { protocol, port } = value.fields('protocol', 'port')
+  const number = port.integer({ min: 0, max: 65_535 }, 0)
+  return { protocol: protocol.oneOf(['NONE', 'PROXY'], 'NONE'), port: number === 0 ? undefined : number }
+}
+
+function readServiceKey(key: string, value: YamlValue): string {
+  if (!key.includes('/')) value.problem('the name of a service is namespace/hostname')
+  return key
+}
+
+function readService(value: YamlValue): Service {
+  const field = value.fields(
+    'name',
+    'namespace',
+    'hostname',
+    'vips',
+    'cidrVips',
+    'ports',
+    'endpoints',
+    'subjectAltNames',
+    'waypoint',
+    'weightedWaypoints',
+    'loadBalancer',
+    'ipFamilies',
+    'canonical',
+    'visibility',
+  )
+  if (field.vips.isAbsent) field.vips.problem('is required (a list, may be [])')
+  if (field.ports.isAbsent) field.ports.problem('is required (a mapping, may be {})')
+  return {
+    name: field.name.text(),
+    namespace: field.namespace.text(),
+    hostname: field.hostname.text(),
+    vips: field.vips.list().map(readNetworkAddress),
+    cidrVips: field.cidrVips.list().map((item) => {
+      const { network, cidr } = item.fields('network', 'cidr')
+      return { network: network.text(''), cidr: readCidr(cidr) }
+    }),
+    ports: readPortMap(field.ports),
+    endpoints: Object.fromEntries(
+      field.endpoints.entries().map(([uid, endpoint]) => [uid, readEndpoint(endpoint, uid)]),
+    ),
+    subjectAltNames: field.subjectAltNames.list().map((san) => san.text()),
+    waypoint: readGatewayAddress(field.waypoint),
+    weightedWaypoints: field.weightedWaypoints.list().flatMap((item) => {
+      const { destination, weight } = item.fields('destination', 'weight')
+      const address = readGatewayAddress(destination)
+      if (!address) destination.problem('is required')
+      return address ? [{ destination: address, weight: weight.integer(U32) }] : []
+    }),
+    loadBalancer: readLoadBalancer(field.loadBalancer),
+    ipFamilies: field.ipFamilies.isAbsent ? undefined : field.ipFamilies.oneOf(['Dual', 'IPv4', 'IPv6']),
+    canonical: field.canonical.boolean(false),
+    visibility: field.visibility.oneOf(['Public', 'Namespace'], 'Public'),
+  }
+}
+
+function readEndpoint(value: YamlValue, key: string): Endpoint {
+  const { workloadUid, port, status } = value.fields('workloadUid', 'port', 'status')
+  return {
+    workloadUid: workloadUid.text(key),
+    port: readPortMap(port),
+    status: status.oneOf(['Healthy', 'Unhealthy'], 'Healthy'),
+  }
+}
+
+function readLoadBalancer(value: YamlValue): LoadBalancer | undefined {
+  if (value.isAbsent) return undefined
+  const { routingPreferences, mode, healthPolicy } = value.fields('routingPreferences', 'mode', 'healthPolicy')
+  return {
+    routingPreferences: routingPreferences
+      .list()
+      .map((item) => item.oneOf(['Region', 'Zone', 'Subzone', 'Node', 'Cluster', 'Network'])),
+    mode: mode.oneOf(['Standard', 'Strict', 'Failover', 'Passthrough'], 'Standard'),
+    healthPolicy: healthPolicy.oneOf(['OnlyHealthy', 'AllowAll'], 'OnlyHealthy'),
+  }
+}

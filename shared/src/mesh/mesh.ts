@@ -1,0 +1,253 @@
+import { policyKey, type Authorization } from './authorization.ts'
+import type { MeshResource, MeshUpdate } from './mesh-update.ts'
+import { ServiceIndex } from './service-index.ts'
+import { serviceKey, type Endpoint, type Service } from './service.ts'
+import { WorkloadIndex } from './workload-index.ts'
+import type { Workload } from './workload.ts'
+
+/** What an update touched, by key. */
+export interface MeshChange {
+  readonly workloads: ReadonlySet<string>
+  readonly services: ReadonlySet<string>
+  readonly policies: ReadonlySet<string>
+}
+
+export interface MeshOptions {
+  /** Only workloads of this node are local; without it all are. */
+  readonly nodeName: string | undefined
+}
+
+/** A workload behind a service. */
+export interface ServiceEndpoint {
+  readonly endpoint: Endpoint
+  readonly workload: Workload
+}
+
+/**
+ * What a proxy knows of the mesh: workloads, services and policies with their indices (Istio's Workload API). Resources are
+ * immutable; an update replaces them whole. Bounded by what its source sends.
+ */
+export class Mesh {
+  readonly #workloads: WorkloadIndex
+  readonly #services = new ServiceIndex()
+  /** Endpoints by service key and workload uid. Kept for services not seen yet and for unhealthy workloads too. */
+  readonly #endpoints = new Map<string, Map<string, Endpoint>>()
+  /** Those of #endpoints that may be chosen, made when first asked for. */
+  readonly #eligible = new Map<string, readonly ServiceEndpoint[]>()
+  /** The services whose own record names a workload, by its uid. */
+  readonly #namedBy = new Map<string, Set<string>>()
+  readonly #policies = new Map<string, Authorization>()
+  /** Keys of the policies that need no selection: by namespace, '' for global ones. */
+  readonly #policyScopes = new Map<string, Set<string>>()
+  readonly #listeners = new Set<(change: MeshChange) => void>()
+
+  constructor({ nodeName }: MeshOptions) {
+    this.#workloads = new WorkloadIndex(nodeName)
+  }
+
+  get sizes(): { readonly workloads: number; readonly services: number; readonly policies: number } {
+    return { workloads: this.#workloads.size, services: this.#services.size, policies: this.#policies.size }
+  }
+
+  /** Removals first, then upserts; the listeners are told once. Unknown removals are ignored. */
+  apply({ upserts, removals }: MeshUpdate): void {
+    const change = { workloads: new Set<string>(), services: new Set<string>(), policies: new Set<string>() }
+    for (const key of removals) {
+      const slash = key.indexOf('/')
+      this.#remove(key.slice(0, slash), key.slice(slash + 1), change)
+    }
+    for (const resource of upserts) this.#upsert(resource, change)
+    for (const listener of this.#listeners) listener(change)
+  }
+
+  /** Everything, as one update for a mesh that is empty. */
+  snapshot(): MeshUpdate {
+    const upserts: MeshResource[] = []
+    for (const value of this.#workloads.all()) upserts.push({ kind: 'workload', value })
+    for (const value of this.#services.all()) upserts.push({ kind: 'service', value })
+    for (const value of this.#policies.values()) upserts.push({ kind: 'policy', value })
+    return { upserts, removals: [] }
+  }
+
+  /** Calls `listener` after every update; returns how to stop that. */
+  onChange(listener: (change: MeshChange) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  workload(uid: string): Workload | undefined {
+    return this.#workloads.get(uid)
+  }
+
+  workloadByAddress(network: string, address: string): Workload | undefined {
+    return this.#workloads.byAddress(network, address)
+  }
+
+  workloadByHostname(namespace: string, hostname: string): Workload | undefined {
+    return this.#workloads.byHostname(namespace, hostname)
+  }
+
+  /** A workload on this node by exactly its name, namespace and service account. */
+  localWorkload(namespace: string, name: string, serviceAccount: string): Workload | undefined {
+    return this.#workloads.local(namespace, name, serviceAccount)
+  }
+
+  service(namespace: string, hostname: string): Service | undefined {
+    return this.#services.get(`${namespace}/${hostname}`)
+  }
+
+  serviceByVip(network: string, address: string, clientNamespace?: string): Service | undefined {
+    return this.#services.byVip(network, address, clientNamespace)
+  }
+
+  serviceByHostname(hostname: string, clientNamespace?: string): Service | undefined {
+    return this.#services.byHostname(hostname, clientNamespace)
+  }
+
+  /** The services that a workload is an endpoint of. */
+  servicesOf(workload: Workload): readonly Service[] {
+    return Object.keys(workload.services).flatMap((key) => this.#services.get(key) ?? [])
+  }
+
+  endpoint(service: Service, workloadUid: string): Endpoint | undefined {
+    return this.#endpoints.get(serviceKey(service))?.get(workloadUid)
+  }
+
+  /** The endpoints that may be chosen: their workload is known, and healthy unless the service allows all. */
+  endpointsOf(service: Service): readonly ServiceEndpoint[] {
+    const key = serviceKey(service)
+    const known = this.#eligible.get(key)
+    if (known) return known
+    const eligible: ServiceEndpoint[] = []
+    const allowAll = service.loadBalancer?.healthPolicy === 'AllowAll'
+    for (const endpoint of this.#endpoints.get(key)?.values() ?? []) {
+      const workload = this.#workloads.get(endpoint.workloadUid)
+      if (workload && (allowAll || endpoint.status === 'Healthy')) eligible.push({ endpoint, workload })
+    }
+    this.#eligible.set(key, eligible)
+    return eligible
+  }
+
+  /** Endpoints of services that are not known (yet), for /config_dump. */
+  *stagedEndpoints(): Generator<readonly [key: string, endpoints: ReadonlyMap<string, Endpoint>]> {
+    for (const [key, endpoints] of this.#endpoints) if (!this.#services.get(key)) yield [key, endpoints]
+  }
+
+  /** Global ones, those of its namespace, and those that select it by name; a name that is unknown is left out (as Istio). */
+  policiesFor(workload: Pick<Workload, 'namespace' | 'authorizationPolicies'>): readonly Authorization[] {
+    const keys = new Set([
+      ...(this.#policyScopes.get('') ?? []),
+      ...(this.#policyScopes.get(workload.namespace) ?? []),
+      ...workload.authorizationPolicies,
+    ])
+    return [...keys].flatMap((key) => this.#policies.get(key) ?? [])
+  }
+
+  #upsert(resource: MeshResource, change: Mutable<MeshChange>): void {
+    switch (resource.kind) {
+      case 'workload':
+        this.#removeEndpointsOf(resource.value.uid)
+        this.#workloads.insert(resource.value)
+        this.#addEndpointsOf(resource.value)
+        change.workloads.add(resource.value.uid)
+        return
+      case 'service':
+        this.#insertService(resource.value)
+        change.services.add(serviceKey(resource.value))
+        return
+      case 'policy':
+        this.#insertPolicy(resource.value)
+        change.policies.add(policyKey(resource.value))
+        return
+    }
+  }
+
+  #remove(kind: string, key: string, change: Mutable<MeshChange>): void {
+    switch (kind) {
+      case 'workload':
+        this.#removeEndpointsOf(key)
+        this.#workloads.remove(key)
+        change.workloads.add(key)
+        return
+      case 'service':
+        this.#removeOwnEndpoints(this.#services.get(key))
+        this.#services.remove(key)
+        this.#eligible.delete(key)
+        change.services.add(key)
+        return
+      case 'policy':
+        this.#removePolicy(key)
+        change.policies.add(key)
+    }
+  }
+
+  #insertService(service: Service): void {
+    const key = serviceKey(service)
+    this.#removeOwnEndpoints(this.#services.get(key))
+    this.#services.insert(service)
+    for (const endpoint of Object.values(service.endpoints)) {
+      this.#setEndpoint(key, endpoint)
+      this.#namedBy.set(endpoint.workloadUid, (this.#namedBy.get(endpoint.workloadUid) ?? new Set()).add(key))
+    }
+    this.#eligible.delete(key)
+  }
+
+  /** Endpoints that the service's own record brought, unless a workload claims them as well. */
+  #removeOwnEndpoints(service: Service | undefined): void {
+    if (!service) return
+    const key = serviceKey(service)
+    for (const { workloadUid: uid } of Object.values(service.endpoints)) {
+      const naming = this.#namedBy.get(uid)
+      if (naming?.delete(key) && naming.size === 0) this.#namedBy.delete(uid)
+      if (!this.#workloads.get(uid)?.services[key]) this.#dropEndpoint(key, uid)
+    }
+  }
+
+  #addEndpointsOf({ uid, services, status }: Workload): void {
+    for (const [key, port] of Object.entries(services)) this.#setEndpoint(key, { workloadUid: uid, port, status })
+    // A service may name the workload itself: who is eligible there changes with the workload.
+    for (const key of this.#namedBy.get(uid) ?? []) this.#eligible.delete(key)
+  }
+
+  #removeEndpointsOf(uid: string): void {
+    const old = this.#workloads.get(uid)
+    if (!old) return
+    for (const key of Object.keys(old.services)) {
+      if (!this.#namedBy.get(uid)?.has(key)) this.#dropEndpoint(key, uid)
+    }
+    for (const key of this.#namedBy.get(uid) ?? []) this.#eligible.delete(key)
+  }
+
+  #setEndpoint(key: string, endpoint: Endpoint): void {
+    const endpoints = this.#endpoints.get(key) ?? new Map<string, Endpoint>()
+    endpoints.set(endpoint.workloadUid, endpoint)
+    this.#endpoints.set(key, endpoints)
+    this.#eligible.delete(key)
+  }
+
+  #dropEndpoint(key: string, uid: string): void {
+    const endpoints = this.#endpoints.get(key)
+    endpoints?.delete(uid)
+    if (endpoints?.size === 0) this.#endpoints.delete(key)
+    this.#eligible.delete(key)
+  }
+
+  #insertPolicy(policy: Authorization): void {
+    const key = policyKey(policy)
+    this.#removePolicy(key)
+    this.#policies.set(key, policy)
+    if (policy.scope === 'WorkloadSelector') return
+    const scope = policy.scope === 'Global' ? '' : policy.namespace
+    const keys = this.#policyScopes.get(scope) ?? new Set()
+    this.#policyScopes.set(scope, keys.add(key))
+  }
+
+  #removePolicy(key: string): void {
+    this.#policies.delete(key)
+    for (const [scope, keys] of this.#policyScopes) {
+      if (keys.delete(key) && keys.size === 0) this.#policyScopes.delete(scope)
+    }
+  }
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] extends ReadonlySet<infer Item> ? Set<Item> : T[Key] }

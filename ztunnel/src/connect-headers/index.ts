@@ -1,0 +1,5 @@
+export { parseAuthority, type Authority } from './authority.ts'
+export { encodeBaggage, parseBaggage } from './baggage.ts'
+export { encodeForwarded, parseForwardedHost } from './forwarded.ts'
+export { encodeProxyHeader, type ProxyHeader } from './proxy-header.ts'
+export { newTraceparent } from './traceparent.ts'

@@ -1,0 +1,52 @@
+import type { SpiffeId } from '@ambit/shared/identity'
+import type { SocketAddress } from '@ambit/shared/io'
+import { addressBits, familyOf } from '@ambit/shared/mesh'
+
+const SIGNATURE = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
+/** Version 2, command PROXY. */
+const VERSION_AND_COMMAND = 0x21
+const TCP4 = 0x11
+const TCP6 = 0x21
+const UNSPECIFIED = 0x01
+/** Istio's TLV of the peer's SPIFFE id. */
+const TLV_IDENTITY = 0xd0
+
+export interface ProxyHeader {
+  readonly source: SocketAddress
+  readonly destination: SocketAddress
+  readonly identity: SpiffeId | undefined
+}
+
+/** A PROXY protocol v2 header with the peer's identity as TLV 0xD0. Where the families differ it carries no addresses. */
+export function encodeProxyHeader({ source, destination, identity }: ProxyHeader): Buffer {
+  const family = familyOf(source.address)
+  const sameFamily = family === familyOf(destination.address)
+  const addresses = sameFamily && family ? encodeAddresses(source, destination, family === 4 ? 4 : 16) : Buffer.alloc(0)
+  const tlv = identity ? encodeTlv(TLV_IDENTITY, Buffer.from(identity.toString(), 'ascii')) : Buffer.alloc(0)
+  const head = Buffer.alloc(4)
+  head[0] = VERSION_AND_COMMAND
+  head[1] = sameFamily ? (family === 4 ? TCP4 : TCP6) : UNSPECIFIED
+  head.writeUInt16BE(addresses.length + tlv.length, 2)
+  return Buffer.concat([SIGNATURE, head, addresses, tlv])
+}
+
+function encodeAddresses(source: SocketAddress, destination: SocketAddress, bytes: number): Buffer {
+  const ports = Buffer.alloc(4)
+  ports.writeUInt16BE(source.port, 0)
+  ports.writeUInt16BE(destination.port, 2)
+  const address = (text: string): Buffer =>
+    Buffer.from(
+      addressBits(text)
+        .toString(16)
+        .padStart(bytes * 2, '0'),
+      'hex',
+    )
+  return Buffer.concat([address(source.address), address(destination.address), ports])
+}
+
+function encodeTlv(type: number, value: Buffer): Buffer {
+  const head = Buffer.alloc(3)
+  head[0] = type
+  head.writeUInt16BE(value.length, 1)
+  return Buffer.concat([head, value])
+}

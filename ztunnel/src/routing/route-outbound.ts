@@ -1,0 +1,178 @@
+import { IdentityError, SpiffeId } from '@ambit/shared/identity'
+import { formatSocketAddress, type SocketAddress } from '@ambit/shared/io'
+import {
+  chooseAddress,
+  chooseEndpoint,
+  type GatewayAddress,
+  type Mesh,
+  type Service,
+  type Workload,
+} from '@ambit/shared/mesh'
+import { HBONE_PORT } from './proxy-ports.ts'
+import { isBehind, resolveWaypoint, waypointOf } from './waypoint.ts'
+
+export interface OutboundRequest {
+  /** The pod that opened the connection, and the address that it came from. */
+  readonly source: Workload
+  readonly sourceAddress: string
+  /** Where it was going. */
+  readonly destination: SocketAddress
+  /** The network of this node. */
+  readonly network: string
+  /** Of workloads whose record names none. */
+  readonly trustDomain: string
+  /** From 0 up to 1. */
+  readonly random: () => number
+  /** Uids of workloads that were tried already. */
+  readonly exclude?: ReadonlySet<string>
+}
+
+/** How an outbound connection is carried. `workload` and `service` are who is behind it, for policy-free telemetry. */
+export type OutboundRoute =
+  | {
+      readonly kind: 'hbone'
+      readonly dial: SocketAddress
+      readonly authority: string
+      /** Who may answer. */
+      readonly identities: readonly SpiffeId[]
+      readonly workload: Workload
+      readonly service: Service | undefined
+    }
+  | {
+      readonly kind: 'tcp'
+      readonly dial: SocketAddress
+      readonly workload: Workload
+      readonly service: Service | undefined
+    }
+  | {
+      readonly kind: 'passthrough'
+      readonly dial: SocketAddress
+      readonly workload: undefined
+      readonly service: undefined
+    }
+  | { readonly kind: 'refuse'; readonly message: string }
+
+/**
+ * Decides about one outbound connection; asks nobody and changes nothing. Source: Istio ztunnel's decision table for
+ * outbound requests. A service whose waypoint cannot be reached is refused, never bypassed.
+ */
+export function routeOutbound(mesh: Mesh, request: OutboundRequest): OutboundRoute {
+  const { source, destination, network } = request
+  const addressed = mesh.workloadByAddress(network, destination.address)
+  const service = addressed ? undefined : mesh.serviceByVip(network, destination.address, source.namespace)
+  // A service with a waypoint: everything goes there, with the original destination as authority.
+  const serviceWaypoint = service && waypointOf(service, request.random)
+  if (service && serviceWaypoint) return throughWaypoint(mesh, serviceWaypoint, service, request)
+  // Who serves the address: a service comes first here, then a workload.
+  const upstream = resolveUpstream(mesh, request)
+  if (!upstream) {
+    if (service && service.loadBalancer?.mode !== 'Passthrough') {
+      return { kind: 'refuse', message: `no healthy upstream: ${formatSocketAddress(destination)}` }
+    }
+    return { kind: 'passthrough', dial: destination, workload: undefined, service: undefined }
+  }
+  const { workload, port } = upstream
+  if (workload.network !== source.network) return otherNetwork(workload)
+  // Addressed as a workload that has a waypoint, and the source is not that waypoint itself.
+  if (!service && workload.waypoint && !isFromWaypoint(mesh, workload.waypoint, request)) {
+    return throughWaypoint(mesh, workload.waypoint, undefined, request)
+  }
+  const address = chooseAddress(workload, destination.address, upstream.service?.ipFamilies)
+  if (address === undefined) return noAddress(workload)
+  if (workload.protocol === 'TCP') return { kind: 'tcp', dial: { address, port }, workload, service: upstream.service }
+  return {
+    kind: 'hbone',
+    dial: { address, port: HBONE_PORT },
+    authority: formatSocketAddress({ address, port }),
+    identities: identitiesOf(workload, upstream.service, request.trustDomain),
+    workload,
+    service: upstream.service,
+  }
+}
+
+interface Upstream {
+  readonly workload: Workload
+  readonly port: number
+  readonly service: Service | undefined
+}
+
+function resolveUpstream(mesh: Mesh, { source, destination, random, exclude }: OutboundRequest): Upstream | undefined {
+  const service = mesh.serviceByVip(source.network, destination.address, source.namespace)
+  if (service) {
+    if (service.loadBalancer?.mode === 'Passthrough') return undefined
+    const choice = chooseEndpoint(mesh, service, {
+      source,
+      servicePort: destination.port,
+      purpose: 'standard',
+      random,
+      exclude,
+    })
+    return choice && { workload: choice.workload, port: choice.targetPort, service }
+  }
+  const workload = mesh.workloadByAddress(source.network, destination.address)
+  return workload && !exclude?.has(workload.uid) ? { workload, port: destination.port, service: undefined } : undefined
+}
+
+function throughWaypoint(
+  mesh: Mesh,
+  reference: GatewayAddress,
+  service: Service | undefined,
+  request: OutboundRequest,
+): OutboundRoute {
+  const { source, destination, random } = request
+  const waypoint = resolveWaypoint(mesh, reference, { source, random, target: destination.address })
+  if (!waypoint) return { kind: 'refuse', message: `unknown waypoint: ${describeGateway(reference)}` }
+  if (waypoint.workload.network !== source.network) return otherNetwork(waypoint.workload)
+  return {
+    kind: 'hbone',
+    dial: { address: waypoint.address, port: waypoint.port },
+    authority: formatSocketAddress(destination),
+    identities: identitiesOf(waypoint.workload, waypoint.service, request.trustDomain),
+    workload: waypoint.workload,
+    service,
+  }
+}
+
+/** True when the connection comes from the destination's waypoint: by identity and by address. */
+function isFromWaypoint(mesh: Mesh, reference: GatewayAddress, { source, sourceAddress }: OutboundRequest): boolean {
+  return isBehind(mesh, reference, (workload) => {
+    return (
+      workload.trustDomain === source.trustDomain &&
+      workload.namespace === source.namespace &&
+      workload.serviceAccount === source.serviceAccount &&
+      workload.workloadIps.includes(sourceAddress)
+    )
+  })
+}
+
+/** The workload's own identity and what the service vouches for; a name there that is no SPIFFE id is left out. */
+function identitiesOf(workload: Workload, service: Service | undefined, trustDomain: string): readonly SpiffeId[] {
+  const identities = [SpiffeId.of(workload.trustDomain || trustDomain, workload.namespace, workload.serviceAccount)]
+  for (const name of service?.subjectAltNames ?? []) {
+    try {
+      identities.push(SpiffeId.parse(name))
+    } catch (error) {
+      if (!(error instanceof IdentityError)) throw error
+    }
+  }
+  return identities
+}
+
+function otherNetwork({ uid, network }: Workload): OutboundRoute {
+  return {
+    kind: 'refuse',
+    message: `no valid routing destination: workload ${uid} is on network "${network}", and traffic to another network is not carried`,
+  }
+}
+
+function noAddress({ uid, hostname }: Workload): OutboundRoute {
+  const why =
+    hostname === '' ? 'has no address of the wanted family' : `has only the hostname ${hostname}, which is not resolved`
+  return { kind: 'refuse', message: `no valid destination for workload: ${uid} ${why}` }
+}
+
+function describeGateway({ destination }: GatewayAddress): string {
+  return destination.kind === 'address'
+    ? `${destination.network}/${destination.address}`
+    : `${destination.namespace}/${destination.hostname}`
+}

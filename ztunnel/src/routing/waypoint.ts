@@ -1,0 +1,81 @@
+import {
+  chooseAddress,
+  chooseEndpoint,
+  type GatewayAddress,
+  type Mesh,
+  type Service,
+  type Workload,
+} from '@ambit/shared/mesh'
+
+/** A waypoint (or gateway) found: the workload to dial, where, and the service behind which it stands. */
+export interface ResolvedWaypoint {
+  readonly workload: Workload
+  readonly address: string
+  readonly port: number
+  readonly service: Service | undefined
+}
+
+export interface WaypointRequest {
+  readonly source: Workload
+  readonly random: () => number
+  /** The original destination: an address of its family is preferred. */
+  readonly target: string
+}
+
+/** The waypoint of a service: one of the weighted ones by weight, else its own. */
+export function waypointOf(service: Service, random: () => number): GatewayAddress | undefined {
+  const total = service.weightedWaypoints.reduce((sum, { weight }) => sum + weight, 0)
+  let point = random() * total
+  for (const { destination, weight } of service.weightedWaypoints) {
+    point -= weight
+    if (point < 0) return destination
+  }
+  return service.waypoint
+}
+
+/** Finds a waypoint by address or by hostname. undefined where nobody serves it: then the connection must fail, not bypass. */
+export function resolveWaypoint(
+  mesh: Mesh,
+  { destination, hboneMtlsPort }: GatewayAddress,
+  request: WaypointRequest,
+): ResolvedWaypoint | undefined {
+  const { source, random } = request
+  if (destination.kind === 'address') {
+    const service = mesh.serviceByVip(destination.network, destination.address, source.namespace)
+    if (service) return behind(mesh, service, hboneMtlsPort, { ...request, target: destination.address })
+    const workload = mesh.workloadByAddress(destination.network, destination.address)
+    return workload && { workload, address: destination.address, port: hboneMtlsPort, service: undefined }
+  }
+  const service = mesh.service(destination.namespace, destination.hostname)
+  if (service) return behind(mesh, service, hboneMtlsPort, { source, random, target: request.target })
+  const workload = mesh.workloadByHostname(destination.namespace, destination.hostname)
+  const address = workload && chooseAddress(workload, request.target)
+  return workload && address !== undefined ? { workload, address, port: hboneMtlsPort, service: undefined } : undefined
+}
+
+function behind(
+  mesh: Mesh,
+  service: Service,
+  servicePort: number,
+  { source, random, target }: WaypointRequest,
+): ResolvedWaypoint | undefined {
+  const choice = chooseEndpoint(mesh, service, { source, servicePort, purpose: 'waypoint', random })
+  const address = choice && chooseAddress(choice.workload, target, service.ipFamilies)
+  return choice && address !== undefined
+    ? { workload: choice.workload, address, port: choice.targetPort, service }
+    : undefined
+}
+
+/** True when `workload` at `address` is what the reference names: itself, or one of the endpoints of the service. */
+export function isBehind(mesh: Mesh, { destination }: GatewayAddress, is: (workload: Workload) => boolean): boolean {
+  const service =
+    destination.kind === 'address'
+      ? mesh.serviceByVip(destination.network, destination.address)
+      : mesh.service(destination.namespace, destination.hostname)
+  if (service) return mesh.endpointsOf(service).some(({ workload }) => is(workload))
+  const workload =
+    destination.kind === 'address'
+      ? mesh.workloadByAddress(destination.network, destination.address)
+      : mesh.workloadByHostname(destination.namespace, destination.hostname)
+  return workload !== undefined && is(workload)
+}
