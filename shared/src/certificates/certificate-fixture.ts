@@ -24,6 +24,7 @@ export const SERVER = SpiffeId.of('cluster.local', 'shop', 'server')
 export interface Authority {
   readonly pem: string
   readonly key: KeyPair
+  readonly subject: DerNode
   readonly signer: Signer
   /** What is presented beside a leaf of this authority, nearest first; nothing for a root. */
   readonly chain: readonly string[]
@@ -33,7 +34,7 @@ export interface Authority {
 interface AuthorityChoices {
   readonly under?: Authority
   readonly key?: KeyPair
-  readonly pathLength?: number
+  readonly pathLength?: number | undefined
   readonly ttlMs?: number
   readonly nowMs?: number
 }
@@ -41,23 +42,29 @@ interface AuthorityChoices {
 export function authority(commonName: string, choices: AuthorityChoices = {}): Authority {
   const { under, key = generateKeyPair(), pathLength, ttlMs = 365 * DAY, nowMs = NOW } = choices
   const pem = issueAuthority({ signer: under?.signer, key, organization: 'test', commonName, pathLength, nowMs, ttlMs })
-  return authorityOf(pem, key, under)
-}
-
-function authorityOf(pem: string, key: KeyPair, under: Authority | undefined): Authority {
-  const chain = under ? [pem, ...under.chain] : []
-  return { pem, key, signer: readSigner(pem, key.privateKeyPem), chain, rootPem: under?.rootPem ?? pem }
+  const signer = readSigner(pem, key.privateKeyPem)
+  const subject = readDer(Buffer.from(signer.certificate.subject, 'latin1'))
+  return { pem, key, subject, signer, chain: under ? [pem, ...under.chain] : [], rootPem: under?.rootPem ?? pem }
 }
 
 /** An authority with extensions of the test's own, under another or by itself. Not checked to be one. */
 export function oddAuthority(commonName: string, extensions: readonly DerNode[], under?: Authority): Authority {
   const key = generateKeyPair()
   const subject = distinguishedName({ organization: 'test', commonName })
-  const issuer = under ? subjectOf(under) : subject
+  const issuer = under?.subject ?? subject
   const signingKey = under?.key.privateKey ?? key.privateKey
   const pem = writeCertificate({ ...plainFields(key, signingKey), issuer, subject, extensions })
-  const signer = { certificate: parseCertificate(parseX509(pem)), privateKey: key.privateKey }
-  return { pem, key, signer, chain: under ? [pem, ...under.chain] : [], rootPem: under?.rootPem ?? pem }
+  return {
+    pem,
+    key,
+    subject,
+    // Only when asked for: the test may have made it so that it cannot be read.
+    get signer(): Signer {
+      return { certificate: parseCertificate(parseX509(pem)), privateKey: key.privateKey }
+    },
+    chain: under ? [pem, ...under.chain] : [],
+    rootPem: under?.rootPem ?? pem,
+  }
 }
 
 export const CA_EXTENSIONS: readonly DerNode[] = [keyUsage(KEY_USAGE.keyCertSign), basicConstraints({})]
@@ -81,7 +88,7 @@ export function oddLeaf(
   fields: Partial<CertificateFields> = {},
 ): string {
   const key = generateKeyPair()
-  const plain = { ...plainFields(key, ca.key.privateKey), issuer: subjectOf(ca), subject: sequence() }
+  const plain = { ...plainFields(key, ca.key.privateKey), issuer: ca.subject, subject: sequence() }
   return writeCertificate({ ...plain, extensions, ...fields })
 }
 
@@ -119,7 +126,7 @@ export function revocationList(ca: Authority, revoked: readonly string[], choice
   const body = sequence(
     ...(isVersion1 ? [] : [unsignedInteger(Buffer.of(1))]),
     signatureIdentifier(signingKey),
-    subjectOf(ca),
+    ca.subject,
     time(NOW),
     ...(nextUpdateMs === undefined ? [] : [time(nextUpdateMs)]),
     ...(entries.length === 0 ? [] : [sequence(...entries)]),
@@ -152,8 +159,4 @@ function plainFields(
   signingKey: KeyObject,
 ): Omit<CertificateFields, 'issuer' | 'subject' | 'extensions'> {
   return { notBeforeMs: NOW - DAY, notAfterMs: NOW + DAY, publicKeyDer: key.publicKeyDer, signingKey }
-}
-
-function subjectOf(ca: Authority): DerNode {
-  return readDer(Buffer.from(ca.signer.certificate.subject, 'latin1'))
 }
