@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  generateKeyPair,
+  issueAuthority,
+  parseCertificate,
+  parsePemChain,
+  readKeyPair,
+  type KeyPair,
+} from '../../certificates/index.ts'
+import type { Clock, Timer } from '../../clock/index.ts'
+import { messageOf } from '../../errors/index.ts'
+import type { Log } from '../../telemetry/index.ts'
+import { CaError } from '../ca-error.ts'
+import { writeFileAtomically } from '../write-file.ts'
+import { SigningDirectory } from './signing-directory.ts'
+import type { SigningSource } from './signing-material.ts'
+
+/** A root is renewed when less than this share of its life is left (Istio's default). */
+const RENEWAL_SHARE = 0.2
+const RENEWAL_CHECK_MS = 3_600_000
+const FILES = { certificate: 'ca-cert.pem', privateKey: 'ca-key.pem', roots: 'root-cert.pem' } as const
+
+export interface SelfMadeRootOptions {
+  /** Made with mode 0700 where missing. The root lives in `root` below it, in the layout of Istio's `cacerts`. */
+  readonly stateDirectory: string
+  /** Organization in the root's name; Istio puts the trust domain there. */
+  readonly trustDomain: string
+  /** Lifetime of a new root. */
+  readonly ttlMs: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/**
+ * A root of our own, made on first start and kept on disk: EC P-256, key with mode 0600. Renewed with the same key when a fifth of
+ * its life is left, so that the old root and the new verify the same leaves; both are handed out until the old one ends.
+ * Throws CaError 'permissions' when directory or key lie open, 'bad-authority' when what is there cannot be used.
+ */
+export async function openSelfMadeRoot(options: SelfMadeRootOptions): Promise<SigningSource> {
+  const { stateDirectory, clock, log } = options
+  const directory = join(stateDirectory, 'root')
+  await mkdir(stateDirectory, { recursive: true, mode: 0o700 })
+  await checkPrivate(stateDirectory)
+  if (await isMissing(directory)) await makeRoot(directory, options)
+  await checkPrivate(directory)
+  await renewIfDue(directory, options)
+  const source = await SigningDirectory.open({ directory, refusesOpenKey: true, clock, log })
+  const renewal = new Renewal(directory, options)
+  return {
+    current: () => source.current(),
+    onChange: (listener) => source.onChange(listener),
+    close: () => {
+      renewal.close()
+      source.close()
+    },
+  }
+}
+
+/** Looks every hour whether the root is to be renewed; the directory's own watch then takes it up. */
+class Renewal {
+  readonly #directory: string
+  readonly #options: SelfMadeRootOptions
+  #timer: Timer
+
+  constructor(directory: string, options: SelfMadeRootOptions) {
+    this.#directory = directory
+    this.#options = options
+    this.#timer = this.#sleep()
+  }
+
+  close(): void {
+    this.#timer.cancel()
+  }
+
+  #sleep(): Timer {
+    return this.#options.clock.after(RENEWAL_CHECK_MS, () => {
+      this.#timer = this.#sleep()
+      renewIfDue(this.#directory, this.#options).catch((error: unknown) => {
+        this.#options.log.error('the root certificate could not be renewed', { error: messageOf(error) })
+      })
+    })
+  }
+}
+
+/** Makes all files aside and puts them in place in one step: of two that start at once, one wins and the other uses its root. */
+async function makeRoot(directory: string, options: SelfMadeRootOptions): Promise<void> {
+  const aside = `${directory}.${randomBytes(6).toString('hex')}.new`
+  const key = generateKeyPair()
+  const certificatePem = issue(key, options)
+  try {
+    await mkdir(aside, { mode: 0o700 })
+    await chmod(aside, 0o700)
+    await writeFileAtomically(join(aside, FILES.privateKey), key.privateKeyPem, 0o600)
+    await writeFileAtomically(join(aside, FILES.roots), certificatePem, 0o644)
+    await writeFileAtomically(join(aside, FILES.certificate), certificatePem, 0o644)
+    await rename(aside, directory)
+    options.log.info('made a new root certificate', { directory })
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true })
+    if (await isMissing(directory)) throw error
+  }
+}
+
+async function renewIfDue(directory: string, options: SelfMadeRootOptions): Promise<void> {
+  const [oldPem, privateKeyPem, rootsPem] = await Promise.all([
+    readText(join(directory, FILES.certificate)),
+    readText(join(directory, FILES.privateKey)),
+    readText(join(directory, FILES.roots)),
+  ])
+  const nowMs = options.clock.now()
+  const old = parsePemChain(oldPem).map((certificate) => parseCertificate(certificate))[0]
+  if (old === undefined || old.notAfterMs - nowMs > (old.notAfterMs - old.notBeforeMs) * RENEWAL_SHARE) return
+  const renewedPem = issue(readKeyPair(privateKeyPem), options)
+  const stillValid = parsePemChain(rootsPem).filter(({ validToDate }) => validToDate.getTime() > nowMs)
+  // The bundle first: at every moment the signing certificate is among the roots.
+  await writeFileAtomically(join(directory, FILES.roots), [renewedPem, ...stillValid.map(String)].join(''), 0o644)
+  await writeFileAtomically(join(directory, FILES.certificate), renewedPem, 0o644)
+  options.log.info('renewed the root certificate with the same key', { directory, roots: stillValid.length + 1 })
+}
+
+function issue(key: Pick<KeyPair, 'privateKey' | 'publicKeyDer'>, options: SelfMadeRootOptions): string {
+  const { trustDomain: organization, ttlMs, clock } = options
+  return issueAuthority({ key, organization, ttlMs, nowMs: clock.now() })
+}
+
+async function checkPrivate(path: string): Promise<void> {
+  const { mode } = await stat(path)
+  if ((mode & 0o077) === 0) return
+  const shown = (mode & 0o777).toString(8).padStart(4, '0')
+  throw new CaError(
+    'permissions',
+    `The CA directory ${path} has mode ${shown}: others may enter it. Run chmod 700 on it, and think about who did.`,
+  )
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new CaError('bad-authority', `${path} cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
+async function isMissing(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => false,
+    () => true,
+  )
+}

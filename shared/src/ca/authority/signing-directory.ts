@@ -1,0 +1,143 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../../clock/index.ts'
+import { messageOf } from '../../errors/index.ts'
+import type { Log } from '../../telemetry/index.ts'
+import { CaError } from '../ca-error.ts'
+import { FileWatch, fingerprintOf } from '../file-watch.ts'
+import { readSigningMaterial, type SigningMaterial, type SigningSource } from './signing-material.ts'
+
+/** Longest certificate, key or bundle file in bytes. */
+const MAX_FILE_BYTES = 1024 * 1024
+
+interface Layout {
+  readonly certificate: string
+  readonly privateKey: string
+  readonly roots: string
+  /** Need not exist. */
+  readonly chain: string
+}
+
+/** Istio's `cacerts`, and what a Secret of the type kubernetes.io/tls looks like. */
+const LAYOUTS: readonly [Layout, Layout] = [
+  { certificate: 'ca-cert.pem', privateKey: 'ca-key.pem', roots: 'root-cert.pem', chain: 'cert-chain.pem' },
+  { certificate: 'tls.crt', privateKey: 'tls.key', roots: 'ca.crt', chain: 'tls.crt' },
+]
+
+export interface SigningDirectoryOptions {
+  /** Holds the files of Istio's `cacerts`, or tls.crt, tls.key and ca.crt. */
+  readonly directory: string
+  /** True: a key that others may read is an error (our own directory); false: a warning (a mounted Secret is often so). */
+  readonly refusesOpenKey: boolean
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/**
+ * The signing material of a directory, read again when its files change. A change that cannot be used is reported with its
+ * reason, and what was there before stays in use. Owns a watch until `close`.
+ */
+export class SigningDirectory implements SigningSource {
+  readonly #options: SigningDirectoryOptions
+  readonly #watch: FileWatch
+  readonly #listeners = new Set<() => void>()
+  #material: SigningMaterial
+
+  private constructor(options: SigningDirectoryOptions, material: SigningMaterial, fingerprint: string) {
+    this.#options = options
+    this.#material = material
+    const { clock, directory } = options
+    this.#watch = new FileWatch({ clock, paths: () => pathsOf(directory), onChange: () => this.#reload() }, fingerprint)
+  }
+
+  /** Throws CaError 'bad-authority' or 'permissions'. */
+  static async open(options: SigningDirectoryOptions): Promise<SigningDirectory> {
+    const fingerprint = await fingerprintOf(pathsOf(options.directory))
+    return new SigningDirectory(options, await load(options), fingerprint)
+  }
+
+  current(): SigningMaterial {
+    return this.#material
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  close(): void {
+    this.#watch.close()
+    this.#listeners.clear()
+  }
+
+  async #reload(): Promise<void> {
+    const { log, directory } = this.#options
+    try {
+      this.#material = await load(this.#options)
+      log.info('the CA certificate was reloaded', { directory, serial: this.#material.signer.certificate.serial })
+      for (const listener of this.#listeners) listener()
+    } catch (error) {
+      log.error('the changed CA certificate is not used, the old one stays', { directory, error: messageOf(error) })
+    }
+  }
+}
+
+async function load({ directory, refusesOpenKey, clock, log }: SigningDirectoryOptions): Promise<SigningMaterial> {
+  const [istio, plain] = LAYOUTS
+  const layout = (await exists(join(directory, istio.certificate))) ? istio : plain
+  const isFound = layout === istio || (await exists(join(directory, plain.certificate)))
+  if (!isFound) {
+    throw new CaError(
+      'bad-authority',
+      `${directory} holds neither ca-cert.pem (with ca-key.pem and root-cert.pem) nor tls.crt.`,
+    )
+  }
+  const keyPath = join(directory, layout.privateKey)
+  await checkKeyMode(keyPath, refusesOpenKey, log)
+  const [certificatePem, privateKeyPem, rootsPem, chainPem] = await Promise.all([
+    read(join(directory, layout.certificate)),
+    read(keyPath),
+    read(join(directory, layout.roots)),
+    (await exists(join(directory, layout.chain))) ? read(join(directory, layout.chain)) : '',
+  ])
+  return readSigningMaterial({ certificatePem, privateKeyPem, rootsPem, chainPem }, clock.now())
+}
+
+async function checkKeyMode(path: string, refuses: boolean, log: Log): Promise<void> {
+  const mode = await stat(path).then(
+    (found) => found.mode & 0o777,
+    () => 0,
+  )
+  if ((mode & 0o077) === 0) return
+  const shown = mode.toString(8).padStart(4, '0')
+  if (refuses) {
+    throw new CaError(
+      'permissions',
+      `The CA key ${path} has mode ${shown}: others may read it. Run chmod 600 on it, and think about who did.`,
+    )
+  }
+  if ((mode & 0o007) !== 0) log.warn('everybody on this machine may read the CA key', { path, mode: shown })
+}
+
+async function read(path: string): Promise<string> {
+  try {
+    const { size } = await stat(path)
+    if (size > MAX_FILE_BYTES) throw new Error(`it is longer than ${MAX_FILE_BYTES} bytes`)
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new CaError('bad-authority', `${path} cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+function pathsOf(directory: string): string[] {
+  return LAYOUTS.flatMap(({ certificate, privateKey, roots, chain }) =>
+    [certificate, privateKey, roots, chain].map((name) => join(directory, name)),
+  )
+}

@@ -1,0 +1,182 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { FakeClock } from '../../clock/index.ts'
+import { SpiffeId } from '../../identity/index.ts'
+import { silentLog } from '../../telemetry/index.ts'
+import { eventually, keepingLog, temporaryDirectory, TRUST_DOMAIN } from '../ca-fixture.ts'
+import { hashToken } from './authorizer-rules.ts'
+import { FileAuthorizer } from './file-authorizer.ts'
+
+const [A, B, C] = ['the-token-of-node-a', 'the-token-of-node-b', 'the-token-of-workload-c']
+const GOOD = `
+nodes:
+  - name: a
+    token: ${A}
+    serviceAccounts: [default/client, default/server]
+  - name: b
+    tokenSha256: ${hashToken(B)}
+    serviceAccounts:
+      - shop/cart
+  - {name: empty, token: the-token-of-nobody}
+workloads:
+  - serviceAccount: default/alone
+    tokenFile: c.token
+`
+
+function impersonate(token: string, id: string): { token: string; clusterId: string; impersonated: SpiffeId } {
+  return { token, clusterId: '', impersonated: SpiffeId.parse(id) }
+}
+
+function rulesFor(account: string): string {
+  return `nodes: [{name: a, tokenFile: node.token, serviceAccounts: [${account}]}]`
+}
+
+void t.test('nodes impersonate exactly their service accounts, workloads are who they are', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const path = join(directory, 'authorizer.yaml')
+  await writeFile(path, GOOD)
+  await writeFile(join(directory, 'c.token'), `${C}\n`)
+  const clock = new FakeClock()
+  const authorizer = await FileAuthorizer.open({ path, trustDomain: TRUST_DOMAIN, clock, log: silentLog })
+  const allowed = [
+    [A, 'spiffe://cluster.local/ns/default/sa/client'],
+    [A, 'spiffe://cluster.local/ns/default/sa/server'],
+    [B, 'spiffe://cluster.local/ns/shop/sa/cart'],
+  ] as const
+  for (const [token, id] of allowed) t.equal(String(await authorizer.authorize(impersonate(token, id))), id)
+  const refused = [
+    [A, 'spiffe://cluster.local/ns/shop/sa/cart'],
+    [A, 'spiffe://cluster.local/ns/default/sa/'],
+    [A, 'spiffe://evil.example/ns/default/sa/client'],
+    [A, 'spiffe://cluster.local/ns/default/sa/Client'],
+    [B, 'spiffe://cluster.local/ns/default/sa/client'],
+    ['the-token-of-nobody', 'spiffe://cluster.local/ns/default/sa/client'],
+    [C, 'spiffe://cluster.local/ns/default/sa/alone'],
+    [C, 'spiffe://cluster.local/ns/default/sa/client'],
+  ] as const
+  for (const [token, id] of refused) {
+    await t.rejects(authorizer.authorize(impersonate(token, id)), { code: 'impersonation-refused' }, `${token} ${id}`)
+  }
+  t.equal(String(await authorizer.authorize({ token: C, clusterId: '' })), 'spiffe://cluster.local/ns/default/sa/alone')
+  await t.rejects(
+    authorizer.authorize({ token: A, clusterId: '' }),
+    { code: 'unauthenticated' },
+    'a node has no identity',
+  )
+  for (const token of [`${A}x`, A.slice(1), A.toUpperCase(), hashToken(B), `${C}\n`, '']) {
+    await t.rejects(authorizer.authorize(impersonate(token, allowed[0][1])), { code: 'unauthenticated' }, token)
+  }
+  authorizer.close()
+  t.equal(clock.pendingTimers, 0)
+})
+
+void t.test('every mistake of a file is named with its line', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const path = join(directory, 'authorizer.yaml')
+  const cases: [string, string, RegExp[]][] = [
+    ['no YAML', 'nodes: [', [/line 1/]],
+    ['empty', '', [/the file must be a map with nodes, workloads/]],
+    ['a list', '- a', [/line 1: the file must be a map/]],
+    ['a key twice', 'nodes: []\nnodes: []', [/line 2/]],
+    [
+      'many',
+      `nodes:
+  - name: 7
+    token: short
+  - token: a-token-that-is-long-enough
+    serviceAccounts: [a, b/c/d, /x, 'a b/c', ok/ok]
+  - name: x
+    token: a-token-that-is-long-enough
+    serviceAccount: default/x
+  - name: y
+  - name: z
+    tokenSha256: abc
+  - name: f
+    tokenFile: none.token
+  - text
+workloads:
+  - token: another-token-long-enough
+nodse: []
+`,
+      [
+        /line 2: name must be a text/,
+        /line 3: a token must have 16 to/,
+        /line 4: a node needs a name/,
+        /line 5: "a" is no service account/,
+        /line 5: "b\/c\/d" is no service account/,
+        /line 5: "\/x" is no/,
+        /line 5: "a b\/c" is no/,
+        /line 6: its token is also that of an entry before it/,
+        /line 8: a node has the unknown key "serviceAccount"/,
+        /line 9: give exactly one of token, tokenSha256 and tokenFile/,
+        /line 11: tokenSha256 must be 64/,
+        /line 13: the token file cannot be read/,
+        /line 14: a node must be a map/,
+        /line 16: a service account must be a text/,
+        /line 17: the file has the unknown key "nodse"/,
+      ],
+    ],
+    ['not a list', 'nodes: {a: b}', [/line 1: nodes must be a list/]],
+  ]
+  for (const [what, text, reasons] of cases) {
+    await writeFile(path, text)
+    const opened = FileAuthorizer.open({ path, trustDomain: TRUST_DOMAIN, clock: new FakeClock(), log: silentLog })
+    const error = await opened.then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    )
+    t.match(error, { code: 'bad-authorizer' }, what)
+    for (const reason of reasons) t.match(error, { message: reason }, what)
+  }
+  await t.rejects(
+    FileAuthorizer.open({
+      path: join(directory, 'none'),
+      trustDomain: TRUST_DOMAIN,
+      clock: new FakeClock(),
+      log: silentLog,
+    }),
+    { code: 'bad-authorizer', message: /cannot be read/ },
+  )
+})
+
+void t.test('edits count without a restart, bad ones leave the old rules', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const path = join(directory, 'authorizer.yaml')
+  const tokenPath = join(directory, 'node.token')
+  await writeFile(path, rulesFor('ns/a'))
+  await writeFile(tokenPath, A)
+  const clock = new FakeClock()
+  const { log, lines } = keepingLog()
+  const authorizer = await FileAuthorizer.open({ path, trustDomain: TRUST_DOMAIN, clock, log })
+  const allows = async (token: string, name: string): Promise<boolean> => {
+    const id = `spiffe://cluster.local/ns/ns/sa/${name}`
+    return authorizer.authorize(impersonate(token, id)).then(
+      () => true,
+      () => false,
+    )
+  }
+  const until = (condition: () => boolean | Promise<boolean>): Promise<void> =>
+    eventually(async () => {
+      await clock.advance(1_000)
+      return condition()
+    })
+  t.ok(await allows(A, 'a'))
+  await writeFile(path, rulesFor('ns/b'))
+  await until(() => allows(A, 'b'))
+  t.notOk(await allows(A, 'a'))
+  await writeFile(path, 'nodes:\n  - oops')
+  await until(() => lines.some((line) => line.startsWith('error')))
+  t.match(
+    lines.find((line) => line.startsWith('error')),
+    /the old rules stay.*line 2: a node must be a map/,
+  )
+  t.ok(await allows(A, 'b'))
+  await writeFile(path, rulesFor('ns/c'))
+  await until(() => allows(A, 'c'))
+  await writeFile(tokenPath, B)
+  await until(() => allows(B, 'c'))
+  t.notOk(await allows(A, 'c'), 'a rotated token replaces the old one')
+  authorizer.close()
+  await until(() => clock.pendingTimers === 0)
+})

@@ -1,0 +1,222 @@
+import { createServer, type Server as TcpServer, type Socket } from 'node:net'
+import { Server, status, type sendUnaryData, type ServerUnaryCall, type UntypedHandleCall } from '@grpc/grpc-js'
+import { messageOf } from '../../errors/index.ts'
+import type { SocketAddress } from '../../io/index.ts'
+import { CaError } from '../ca-error.ts'
+import type { SigningSource } from '../authority/signing-material.ts'
+import { CallRefused, createCertificate, type CertificateServiceOptions } from './create-certificate.ts'
+import { RenewableCredentials } from './renewable-credentials.ts'
+import {
+  loadServiceDefinition,
+  type IstioCertificateRequest,
+  type IstioCertificateResponse,
+} from './service-definition.ts'
+import { ServingCertificate } from './serving-certificate.ts'
+
+/** Each limit answers callers that are many, slow or hostile. */
+export interface CaServerLimits {
+  /** TCP connections at the same time; one more is closed at once. Default 1024. */
+  readonly maxConnections: number
+  /** Calls at the same time; one more is answered ResourceExhausted. Default 256. */
+  readonly maxConcurrentCalls: number
+  /** Calls at the same time on one connection. Default 100. */
+  readonly maxCallsPerConnection: number
+  /** A longer request is answered ResourceExhausted. Default 64 KiB; the CSR alone may have 16 KiB. */
+  readonly maxRequestBytes: number
+  /** A connection without calls is closed after this. Default 5 minutes. */
+  readonly maxConnectionIdleMs: number
+  /** Any connection is closed after this and 30 s more, with whatever call it never finished. Default 10 minutes. */
+  readonly maxConnectionAgeMs: number
+}
+
+const DEFAULT_LIMITS: CaServerLimits = {
+  maxConnections: 1_024,
+  maxConcurrentCalls: 256,
+  maxCallsPerConnection: 100,
+  maxRequestBytes: 64 * 1024,
+  maxConnectionIdleMs: 300_000,
+  maxConnectionAgeMs: 600_000,
+}
+const MAX_CONNECTION_AGE_GRACE_MS = 30_000
+/** Of HTTP/2 state per connection, in MB, as Node counts it. */
+const MAX_SESSION_MEMORY_MB = 10
+/** Calls under way get this long to end when the server closes. */
+const CLOSE_GRACE_MS = 5_000
+
+export interface CaServerOptions extends Omit<CertificateServiceOptions, 'signing'> {
+  readonly listen: SocketAddress
+  /** Stays the caller's: the server does not close it. */
+  readonly source: SigningSource
+  /** DNS names and IP addresses in the serving certificate. */
+  readonly servingNames: readonly string[]
+  readonly limits?: Partial<CaServerLimits>
+}
+
+/** A CA that listens. */
+export interface CaServer {
+  /** Where it listens; the port is the real one when 0 was asked for. */
+  readonly address: SocketAddress
+  /** Takes no more connections or calls; calls under way have five seconds to end. Resolves when nothing is left. */
+  close(): Promise<void>
+}
+
+/**
+ * Listens with Istio's certificate service, gRPC over TLS 1.3. The certificate of the server itself is issued by its own CA and
+ * renewed while it runs. Rejects with CaError 'listen', or CertificateError when the signing material cannot sign.
+ */
+export function createCaServer(options: CaServerOptions): Promise<CaServer> {
+  return GrpcCaServer.open(options)
+}
+
+class GrpcCaServer implements CaServer {
+  readonly address: SocketAddress
+  readonly #listener: TcpServer
+  readonly #sockets: ReadonlySet<Socket>
+  readonly #grpc: Server
+  readonly #serving: ServingCertificate
+
+  private constructor(listener: TcpServer, sockets: ReadonlySet<Socket>, grpc: Server, serving: ServingCertificate) {
+    this.#listener = listener
+    this.#sockets = sockets
+    this.#grpc = grpc
+    this.#serving = serving
+    this.address = addressOf(listener)
+  }
+
+  static async open(options: CaServerOptions): Promise<GrpcCaServer> {
+    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const { source, servingNames, defaultTtlMs, clock, log } = options
+    const serving = new ServingCertificate({
+      names: servingNames,
+      ttlMs: defaultTtlMs,
+      source,
+      clock,
+      log,
+      onRenewed: (context) => credentials.replace(context),
+    })
+    const credentials = new RenewableCredentials(serving.context())
+    const grpc = newGrpcServer(limits)
+    grpc.addService(loadServiceDefinition(), { CreateCertificate: handler(options, limits) })
+    const injector = grpc.createConnectionInjector(credentials)
+    // Our own listener in front of gRPC's: it can limit connections, and says what is wrong with an address.
+    const sockets = new Set<Socket>()
+    const listener = createServer((socket) => {
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+      injector.injectConnection(socket)
+    })
+    listener.maxConnections = limits.maxConnections
+    try {
+      await listening(listener, options.listen)
+      return new GrpcCaServer(listener, sockets, grpc, serving)
+    } catch (error) {
+      serving.close()
+      grpc.forceShutdown()
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#serving.close()
+    const closed = new Promise<void>((resolve) => {
+      this.#listener.close(() => resolve())
+    })
+    const force = setTimeout(() => {
+      this.#grpc.forceShutdown()
+      for (const socket of this.#sockets) socket.destroy()
+    }, CLOSE_GRACE_MS)
+    await new Promise<void>((resolve) => {
+      this.#grpc.tryShutdown(() => resolve())
+    })
+    // Those that never got as far as HTTP/2.
+    for (const socket of this.#sockets) socket.destroy()
+    await closed
+    clearTimeout(force)
+  }
+}
+
+function newGrpcServer(limits: CaServerLimits): Server {
+  return new Server({
+    'grpc.max_receive_message_length': limits.maxRequestBytes,
+    'grpc.max_concurrent_streams': limits.maxCallsPerConnection,
+    'grpc.max_connection_idle_ms': limits.maxConnectionIdleMs,
+    'grpc.max_connection_age_ms': limits.maxConnectionAgeMs,
+    'grpc.max_connection_age_grace_ms': MAX_CONNECTION_AGE_GRACE_MS,
+    'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MB,
+    'grpc.enable_channelz': 0,
+  })
+}
+
+function handler(options: CaServerOptions, limits: CaServerLimits): UntypedHandleCall {
+  const service: CertificateServiceOptions = { ...options, signing: () => options.source.current() }
+  let active = 0
+  return (
+    call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
+    answer: sendUnaryData<IstioCertificateResponse>,
+  ): void => {
+    if (active >= limits.maxConcurrentCalls) {
+      answer({ code: status.RESOURCE_EXHAUSTED, details: 'the CA is overloaded; try again later' })
+      return
+    }
+    active++
+    const { request } = call
+    createCertificate(
+      {
+        csr: request.csr,
+        validityDurationS: request.validity_duration,
+        impersonatedIdentity: request.metadata?.fields?.['ImpersonatedIdentity']?.stringValue,
+        authorization: headerOf(call, 'authorization'),
+        clusterId: headerOf(call, 'clusterid') ?? '',
+        peer: call.getPeer(),
+      },
+      service,
+    )
+      .then(
+        (chain) => answer(null, { cert_chain: chain }),
+        (error: unknown) => answer(statusOf(error)),
+      )
+      .finally(() => {
+        active--
+      })
+      .catch((error: unknown) => options.log.error('an answer could not be sent', { error: messageOf(error) }))
+  }
+}
+
+function headerOf(
+  call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
+  name: string,
+): string | undefined {
+  const values = call.metadata.get(name)
+  const [value] = values
+  // Two of them would mean that somebody on the way reads the other one.
+  return values.length === 1 && typeof value === 'string' ? value : undefined
+}
+
+function statusOf(error: unknown): { code: status; details: string } {
+  if (!(error instanceof CallRefused)) return { code: status.INTERNAL, details: 'CSR signing error' }
+  switch (error.code) {
+    case 'unauthenticated':
+      return { code: status.UNAUTHENTICATED, details: error.message }
+    case 'invalid-argument':
+      return { code: status.INVALID_ARGUMENT, details: error.message }
+    case 'internal':
+      return { code: status.INTERNAL, details: error.message }
+  }
+}
+
+function listening(listener: TcpServer, { address, port }: SocketAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // The message of Node names the address.
+    listener.once('error', (cause) =>
+      reject(new CaError('listen', `The CA cannot listen: ${cause.message}`, { cause })),
+    )
+    listener.listen({ host: address, port }, resolve)
+  })
+}
+
+function addressOf(listener: TcpServer): SocketAddress {
+  const bound = listener.address()
+  // A string is the path of a Unix socket, which we never listen on.
+  if (bound === null || typeof bound === 'string') throw new CaError('listen', 'The CA does not listen.')
+  return { address: bound.address, port: bound.port }
+}
