@@ -1,1 +1,23 @@
+export type {
+  ByteIo,
+  ConnectOptions,
+  ListenHandle,
+  SecureOptions,
+  Secured,
+  Splice,
+  TcpEnd,
+  TcpListener,
+} from './byte-io.ts'
+export {
+  HEADROOM_BYTES,
+  type PortOwner,
+  type SecureOwner,
+  type SecurePort,
+  type TcpPort,
+  type WriteResult,
+} from './byte-port.ts'
+export { ByteQueue } from './byte-queue.ts'
+export { IoError, isSwallowed, type IoErrorCode } from './io-error.ts'
+export { IO_VARIABLE, selectIo, type SelectIoOptions } from './select-io.ts'
+export { HeapSlab, PooledSlab, SlabPool, type Slab } from './slab.ts'
 export { canonicalAddress, formatSocketAddress, type SocketAddress } from './socket-address.ts'

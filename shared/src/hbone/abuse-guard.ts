@@ -1,0 +1,89 @@
+import type { Clock } from '../clock/index.ts'
+import { ConnectionError } from './connection-error.ts'
+import { ErrorCode } from './frames.ts'
+import type { HboneLimits, Rate } from './limits.ts'
+
+/** WINDOW_UPDATEs that one sent DATA frame earns: a peer may credit stream and connection, several times per frame. */
+const UPDATES_PER_DATA_FRAME = 10
+
+/**
+ * Counts what a peer does that costs us and brings nothing. Each method throws a ConnectionError with ENHANCE_YOUR_CALM when
+ * the rate is exceeded. Six buckets per connection, nothing per stream.
+ */
+export class AbuseGuard {
+  readonly #earlyResets: TokenBucket
+  readonly #lateResets: TokenBucket
+  readonly #causedResets: TokenBucket
+  readonly #answers: TokenBucket
+  readonly #idleFrames: TokenBucket
+  readonly #windowUpdates: TokenBucket
+
+  constructor(limits: HboneLimits, clock: Clock) {
+    this.#earlyResets = new TokenBucket(limits.earlyResets, clock)
+    this.#lateResets = new TokenBucket(limits.lateResets, clock)
+    this.#causedResets = new TokenBucket(limits.causedResets, clock)
+    this.#answers = new TokenBucket(limits.answers, clock)
+    this.#idleFrames = new TokenBucket(limits.idleFrames, clock)
+    this.#windowUpdates = new TokenBucket(limits.windowUpdates, clock)
+  }
+
+  /** The peer reset a stream. */
+  peerReset(hadCarriedData: boolean): void {
+    ;(hadCarriedData ? this.#lateResets : this.#earlyResets).take('streams reset by the peer')
+  }
+
+  /** The peer made us reset or refuse a stream. */
+  causedReset(): void {
+    this.#causedResets.take('streams that the peer made us reset')
+  }
+
+  /** The peer wants an answer. */
+  answerOwed(): void {
+    this.#answers.take('PING or SETTINGS frames')
+  }
+
+  idleFrame(): void {
+    this.#idleFrames.take('frames without effect')
+  }
+
+  windowUpdate(): void {
+    this.#windowUpdates.take('WINDOW_UPDATE frames')
+  }
+
+  /** We sent a DATA frame. */
+  earnWindowUpdates(): void {
+    this.#windowUpdates.earn(UPDATES_PER_DATA_FRAME)
+  }
+}
+
+class TokenBucket {
+  readonly #rate: Rate
+  readonly #clock: Clock
+  #tokens: number
+  #filledAtMs: number
+
+  constructor(rate: Rate, clock: Clock) {
+    this.#rate = rate
+    this.#clock = clock
+    this.#tokens = rate.burst
+    this.#filledAtMs = clock.now()
+  }
+
+  take(what: string): void {
+    // The clock is read only when the bucket seems empty.
+    if (this.#tokens < 1) this.#refill()
+    if (this.#tokens < 1) throw new ConnectionError(ErrorCode.enhanceYourCalm, `too many ${what}`)
+    this.#tokens--
+  }
+
+  earn(tokens: number): void {
+    this.#tokens = Math.min(this.#tokens + tokens, this.#rate.burst)
+  }
+
+  #refill(): void {
+    const now = this.#clock.now()
+    const earned = (Math.max(now - this.#filledAtMs, 0) / 1000) * this.#rate.perSecond
+    this.#tokens = Math.min(this.#tokens + earned, this.#rate.burst)
+    this.#filledAtMs = now
+  }
+}

@@ -1,0 +1,413 @@
+import type { Clock, Timer } from '../clock/index.ts'
+import type { ByteIo, PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
+import type { Log } from '../telemetry/index.ts'
+import { AbuseGuard } from './abuse-guard.ts'
+import { ConnectionError, nameOfCode } from './connection-error.ts'
+import { Delivery } from './delivery.ts'
+import { FrameDispatch, type FrameHost } from './frame-dispatch.ts'
+import { FrameReader } from './frame-reader.ts'
+import { CLIENT_PREFACE, ErrorCode, FrameType, MAX_STREAM_ID, putUint32 } from './frames.ts'
+import { faultOfTrailers } from './header-list.ts'
+import type { HeaderField } from './hpack/index.ts'
+import type { HboneLimits } from './limits.ts'
+import { Liveness } from './liveness.ts'
+import { ResetMemory } from './reset-memory.ts'
+import { SendScheduler } from './send-scheduler.ts'
+import { encodeSettings } from './settings.ts'
+import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.ts'
+
+/** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
+const MAX_DISCARDED_BYTES = 262_144
+
+const LIVENESS_PING = Buffer.from('liveness')
+const DRAIN_PING = Buffer.from('draining')
+
+export interface ConnectionOptions {
+  readonly role: 'client' | 'server'
+  readonly io: ByteIo
+  readonly port: SecurePort
+  readonly limits: HboneLimits
+  readonly clock: Clock
+  readonly log: Log
+  readonly hooks: ConnectionHooks
+}
+
+/** What differs between the roles. */
+export interface ConnectionHooks {
+  /** Server: a new stream with its request. The stream is counted; answer it with sendHead or reset it. */
+  onRequest(stream: TunnelStream, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void
+  /** Streams, peer settings or state have changed. */
+  onChange(): void
+}
+
+/**
+ * - `open`: streams come and go.
+ * - `draining`: GOAWAY was sent or received; existing streams go on, and the last one's end closes the connection.
+ * - `closing`: the last frames are on their way; nothing inbound counts any more.
+ * - `closed`: nothing is left but streams whose applications have yet to take what was received.
+ */
+export type ConnectionState = 'open' | 'draining' | 'closing' | 'closed'
+
+/**
+ * One HTTP/2 connection for tunnels over TLS, either role: its streams, its beginning and its end. What comes in is judged by
+ * FrameDispatch, what goes out is ordered by SendScheduler; bytes of a stream pass through neither map nor closure here.
+ */
+export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
+  readonly role: 'client' | 'server'
+  readonly limits: HboneLimits
+  readonly guard: AbuseGuard
+  readonly send: SendScheduler
+  readonly delivery = new Delivery()
+  /** At most maxConcurrentStreams (server), or what the peer allows (client). */
+  readonly streams = new Map<number, TunnelStream>()
+  /** Resolves, never rejects, when the connection is closed and every stream has ended. */
+  readonly closed: Promise<void>
+  heldBytes = 0
+  highestStreamId = 0
+  readonly #options: ConnectionOptions
+  readonly #port: SecurePort
+  readonly #dispatch: FrameDispatch
+  readonly #reader: FrameReader
+  readonly #liveness: Liveness
+  readonly #resets = new ResetMemory()
+  readonly #lingering = new Set<TunnelStream>()
+  readonly #resolveClosed: () => void
+  #state: ConnectionState = 'open'
+  /** Streams above this are refused: set by the second GOAWAY of a drain. */
+  #lastAcceptedId = MAX_STREAM_ID
+  #awaits = { settings: true, settingsAck: true }
+  #settingsTimer: Timer | undefined
+  #closeTimer: Timer | undefined
+  #discardedBytes = 0
+
+  constructor(options: ConnectionOptions) {
+    const { role, port, io, limits, clock } = options
+    this.#options = options
+    this.role = role
+    this.limits = limits
+    this.#port = port
+    this.guard = new AbuseGuard(limits, clock)
+    this.send = new SendScheduler({
+      port,
+      slabs: io.slabs,
+      maxQueuedControlBytes: limits.maxQueuedControlBytes,
+      onOverflow: () =>
+        setImmediate(() =>
+          this.#fail(new ConnectionError(ErrorCode.enhanceYourCalm, 'the peer makes us answer and does not read')),
+        ),
+      onDataFrame: () => this.guard.earnWindowUpdates(),
+    })
+    this.#dispatch = new FrameDispatch(this)
+    this.#reader = new FrameReader(this.#dispatch, {
+      expectPreface: role === 'server',
+      maxFrameBytes: limits.maxFrameBytes,
+    })
+    this.#liveness = new Liveness({
+      clock,
+      pingIntervalMs: limits.pingIntervalMs,
+      pingTimeoutMs: limits.pingTimeoutMs,
+      sendPing: () => this.send.frame(FrameType.ping, 0, 0, LIVENESS_PING),
+      onDead: () => this.#onSilence(),
+      onTick: () => this.#sweepLingering(),
+    })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.closed = promise
+    this.#resolveClosed = resolve
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  get peerMaxStreams(): number {
+    return this.#dispatch.peer.maxConcurrentStreams
+  }
+
+  /** Memory held for the peer: frames to be written and bytes that applications have yet to take. */
+  get bufferedBytes(): number {
+    let bytes = this.send.bufferedBytes
+    for (const stream of this.streams.values()) bytes += stream.bufferedBytes
+    return bytes
+  }
+
+  /** Sends our preface and begins to read. Once. */
+  start(): void {
+    const { clock, limits } = this.#options
+    if (this.role === 'client') this.send.preface(CLIENT_PREFACE)
+    this.send.frame(FrameType.settings, 0, 0, encodeSettings(this.role, limits))
+    this.send.numberFrame(FrameType.windowUpdate, 0, this.#dispatch.initialCredit)
+    this.#settingsTimer = clock.after(limits.settingsTimeoutMs, () =>
+      this.#fail(
+        new ConnectionError(
+          ErrorCode.settingsTimeout,
+          `no SETTINGS, or no ACK of ours, within ${limits.settingsTimeoutMs} ms`,
+        ),
+      ),
+    )
+    this.#liveness.start()
+    this.#port.start(this)
+  }
+
+  /** Client: begins a stream; the caller checks that the connection is open and the peer takes one more. */
+  open(head: StreamHead, block: Buffer): TunnelStream {
+    const id = this.highestStreamId === 0 ? 1 : this.highestStreamId + 2
+    this.highestStreamId = id
+    const stream = this.#addStream(id)
+    stream.head = head
+    stream.sendHead(block)
+    // Ids are used up after a thousand million streams: retire in time.
+    if (id >= MAX_STREAM_ID - 2) this.drain()
+    return stream
+  }
+
+  /** Graceful end: no new streams, the last one's end closes the connection. Idempotent. */
+  drain(): void {
+    if (this.#state !== 'open') return
+    this.#state = 'draining'
+    if (this.role === 'client') this.#sendGoaway(0, ErrorCode.noError)
+    else {
+      // Two phases (RFC 9113 §6.8): first a warning, then, when the peer has certainly seen it, the last stream that counts.
+      this.#sendGoaway(MAX_STREAM_ID, ErrorCode.noError)
+      this.send.frame(FrameType.ping, 0, 0, DRAIN_PING)
+      this.#closeTimer = this.#options.clock.after(this.limits.closeTimeoutMs, () => this.#refuseFurtherStreams())
+    }
+    this.#options.hooks.onChange()
+    this.#closeIfDrained()
+  }
+
+  /** Ends everything at once. Idempotent. */
+  destroy(): void {
+    for (const stream of this.streams.values()) stream.abort()
+    this.#shut('the connection was ended on this side')
+  }
+
+  // ---- SecureOwner
+
+  onBytes(slab: Slab, start: number, end: number, more: boolean): void {
+    if (this.#state === 'closing' || this.#state === 'closed') {
+      this.#discardedBytes += end - start
+      if (this.#discardedBytes > MAX_DISCARDED_BYTES) this.#shut('the peer sends on after the end')
+      return
+    }
+    try {
+      this.#reader.feed(slab, start, end)
+      this.delivery.batchEnded(more)
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error
+      this.#fail(error)
+    }
+  }
+
+  onWritten(): void {
+    this.send.onWritten()
+  }
+
+  onClosed(why: string | undefined): void {
+    this.delivery.flushAll()
+    this.#shut(why === undefined ? 'the peer closed the connection' : `the connection was lost: ${why}`)
+  }
+
+  // ---- FrameHost
+
+  onHeaders(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
+    const stream = this.streams.get(streamId)
+    if (stream !== undefined) this.#onMoreHeaders(stream, fields, endStream, tooLarge)
+    else if (this.role === 'server') this.#onRequest(streamId, fields, endStream, tooLarge)
+    else if (streamId % 2 === 0 || streamId > this.highestStreamId)
+      throw new ConnectionError(ErrorCode.protocolError, `HEADERS on stream ${streamId}, which was not opened`)
+    // Otherwise the answer to a stream that we have given up meanwhile.
+  }
+
+  onSettings(): void {
+    this.#awaits.settings = false
+    this.#cancelSettingsTimer()
+    this.#options.hooks.onChange()
+  }
+
+  onSettingsAck(): void {
+    this.#awaits.settingsAck = false
+    this.#cancelSettingsTimer()
+  }
+
+  onPingAnswer(payload: Buffer): void {
+    if (payload.equals(DRAIN_PING)) this.#refuseFurtherStreams()
+    else if (payload.equals(LIVENESS_PING)) this.#liveness.onAnswer()
+    else this.guard.idleFrame()
+  }
+
+  onGoaway(lastStreamId: number, h2Code: number): void {
+    this.guard.idleFrame()
+    if (this.#state === 'open') this.#state = 'draining'
+    this.#lastAcceptedId = Math.min(this.#lastAcceptedId, this.role === 'server' ? this.highestStreamId : MAX_STREAM_ID)
+    if (this.role === 'client') {
+      for (const stream of this.streams.values()) {
+        if (stream.id > lastStreamId) stream.lose(`the peer is going away: ${nameOfCode(h2Code)}`, true)
+      }
+    }
+    this.#options.hooks.onChange()
+    this.#closeIfDrained()
+  }
+
+  wasReset(streamId: number): boolean {
+    return this.#resets.has(streamId)
+  }
+
+  resetStream(streamId: number, h2Code: number): void {
+    const stream = this.streams.get(streamId)
+    if (stream === undefined) this.sendReset(streamId, h2Code)
+    else stream.breakOff(h2Code)
+  }
+
+  // ---- StreamHost
+
+  held(change: number): void {
+    const { maxHeldBytes } = this.limits
+    const wasAbove = this.heldBytes > maxHeldBytes
+    this.heldBytes += change
+    if (wasAbove && this.heldBytes <= maxHeldBytes && this.#state !== 'closed') this.#dispatch.onRoom()
+  }
+
+  attach(end: TcpEnd, owner: PortOwner): TcpPort {
+    return this.#options.io.attach(end, owner)
+  }
+
+  sendReset(streamId: number, h2Code: number): void {
+    this.#resets.add(streamId)
+    this.send.numberFrame(FrameType.rstStream, streamId, h2Code)
+  }
+
+  linger(stream: TunnelStream): void {
+    this.#lingering.add(stream)
+  }
+
+  remove(stream: TunnelStream): void {
+    if (!this.streams.delete(stream.id)) return
+    this.#lingering.delete(stream)
+    this.#options.hooks.onChange()
+    if (this.#state === 'closed') this.#settle()
+    else this.#closeIfDrained()
+  }
+
+  // ---- streams
+
+  #addStream(id: number): TunnelStream {
+    const stream = new TunnelStream(this, id, this.#dispatch.peer.initialWindow, this.limits.streamWindowBytes)
+    this.streams.set(id, stream)
+    return stream
+  }
+
+  #onRequest(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
+    if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocolError, `a client opens stream ${streamId}`)
+    if (streamId <= this.highestStreamId) {
+      if (this.#resets.has(streamId)) return
+      throw new ConnectionError(ErrorCode.streamClosed, `HEADERS on stream ${streamId}, which is closed`)
+    }
+    this.highestStreamId = streamId
+    if (streamId > this.#lastAcceptedId || this.streams.size >= this.limits.maxConcurrentStreams) {
+      // Costs the peer as much as a stream that it resets itself.
+      this.guard.peerReset(false)
+      this.sendReset(streamId, ErrorCode.refusedStream)
+      return
+    }
+    const stream = this.#addStream(streamId)
+    this.#options.hooks.onRequest(stream, fields, endStream, tooLarge)
+    if (endStream) stream.receiveEnd()
+  }
+
+  /** The response on a client; trailers otherwise, of which only the end matters here. */
+  #onMoreHeaders(stream: TunnelStream, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
+    const isResponse = this.role === 'client' && stream.head !== undefined
+    if (stream.remoteEnded) this.#breakOff(stream, ErrorCode.streamClosed)
+    else if (tooLarge) this.#breakOff(stream, ErrorCode.enhanceYourCalm)
+    else if (isResponse) stream.head?.onHeaders(fields, endStream)
+    else if (!endStream || faultOfTrailers(fields) !== undefined) this.#breakOff(stream, ErrorCode.protocolError)
+    else {
+      this.delivery.flush(stream)
+      stream.receiveEnd()
+    }
+  }
+
+  #breakOff(stream: TunnelStream, h2Code: number): void {
+    this.guard.causedReset()
+    stream.breakOff(h2Code)
+  }
+
+  #sweepLingering(): void {
+    for (const stream of this.#lingering) stream.stopLingering()
+  }
+
+  // ---- the end
+
+  #cancelSettingsTimer(): void {
+    if (!this.#awaits.settings && !this.#awaits.settingsAck) this.#settingsTimer?.cancel()
+  }
+
+  #onSilence(): void {
+    this.#options.log.debug('HBONE connection: no answer to PING', { timeoutMs: this.limits.pingTimeoutMs })
+    this.#shut('the peer does not answer PING')
+  }
+
+  #refuseFurtherStreams(): void {
+    if (this.#state !== 'draining' || this.#lastAcceptedId !== MAX_STREAM_ID) return
+    this.#closeTimer?.cancel()
+    this.#lastAcceptedId = this.highestStreamId
+    this.#sendGoaway(this.#lastAcceptedId, ErrorCode.noError)
+    this.#closeIfDrained()
+  }
+
+  #closeIfDrained(): void {
+    if (this.#state !== 'draining' || this.streams.size > 0) return
+    // A server first lets the peer learn that it is draining: requests may be on their way.
+    if (this.role === 'server' && this.#lastAcceptedId === MAX_STREAM_ID) return
+    this.#close()
+  }
+
+  /** RFC 9113 §5.4.1: GOAWAY, then the end, whatever the peer does. */
+  #fail(error: ConnectionError): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    this.#options.log.debug(`HBONE connection ended: ${error.message}`, { code: nameOfCode(error.h2Code) })
+    this.#state = 'closing'
+    this.delivery.flushAll()
+    for (const stream of this.streams.values()) stream.lose(`connection error: ${error.message}`)
+    this.#sendGoaway(this.role === 'server' ? this.highestStreamId : 0, error.h2Code)
+    this.#close()
+  }
+
+  /** Writes what waits, says goodbye, and gives the peer a moment to read it. */
+  #close(): void {
+    const { clock, hooks, limits } = this.#options
+    this.#state = 'closing'
+    this.#liveness.stop()
+    this.#settingsTimer?.cancel()
+    this.#closeTimer?.cancel()
+    this.#closeTimer = clock.after(limits.closeTimeoutMs, () => this.#shut('closed'))
+    this.send.finish(() => this.#port.end())
+    hooks.onChange()
+  }
+
+  /** The connection is over: everything that belongs to it is released. */
+  #shut(why: string): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#liveness.stop()
+    this.#settingsTimer?.cancel()
+    this.#closeTimer?.cancel()
+    this.#port.destroy()
+    this.send.stop()
+    this.delivery.flushAll()
+    for (const stream of this.streams.values()) stream.lose(why)
+    this.#options.hooks.onChange()
+    this.#settle()
+  }
+
+  #settle(): void {
+    if (this.streams.size === 0) this.#resolveClosed()
+  }
+
+  #sendGoaway(lastStreamId: number, h2Code: number): void {
+    const payload = new Uint8Array(8)
+    putUint32(payload, 0, lastStreamId)
+    putUint32(payload, 4, h2Code)
+    this.send.frame(FrameType.goaway, 0, 0, payload)
+  }
+}

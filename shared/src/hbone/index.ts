@@ -1,0 +1,6 @@
+export { acceptHbone, type AcceptHboneOptions, type HboneServerConnection, type ServerTls } from './accept-hbone.ts'
+export type { ClientTls, HboneClientConnection, OutgoingTunnel, TunnelRequest } from './client-connection.ts'
+export { connectHbone, type ConnectHboneOptions } from './connect-hbone.ts'
+export { HboneError, type HboneErrorCode } from './hbone-error.ts'
+export type { AcceptOptions, IncomingTunnel, TunnelConnection } from './incoming-tunnel.ts'
+export { DEFAULT_LIMITS, type HboneLimits, type Rate } from './limits.ts'

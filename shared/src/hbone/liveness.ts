@@ -1,0 +1,47 @@
+import type { Clock, Timer } from '../clock/index.ts'
+
+export interface LivenessOptions {
+  readonly clock: Clock
+  readonly pingIntervalMs: number
+  readonly pingTimeoutMs: number
+  readonly sendPing: () => void
+  /** No answer in time. Called once, at the end. */
+  readonly onDead: () => void
+  /** Every interval: for work that needs to be done now and then. */
+  readonly onTick: () => void
+}
+
+/** PING keepalive: wait, ping, wait for the answer, begin again. Data does not count as a sign of life. */
+export class Liveness {
+  readonly #options: LivenessOptions
+  #timer: Timer | undefined
+  #isWaiting = false
+
+  constructor(options: LivenessOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    const { clock, pingIntervalMs, pingTimeoutMs, onDead, onTick, sendPing } = this.#options
+    this.#isWaiting = false
+    this.#timer = clock.after(pingIntervalMs, () => {
+      this.#isWaiting = true
+      this.#timer = clock.after(pingTimeoutMs, onDead)
+      sendPing()
+      onTick()
+    })
+  }
+
+  /** The answer to sendPing has come. */
+  onAnswer(): void {
+    if (!this.#isWaiting) return
+    this.stop()
+    this.start()
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#isWaiting = false
+  }
+}

@@ -1,0 +1,104 @@
+import type { SpiffeId } from '../identity/index.ts'
+import type { Splice, TcpEnd } from '../io/index.ts'
+import type { OutgoingTunnel } from './client-connection.ts'
+import type { HboneConnection } from './connection.ts'
+import { parseConnectResponse, type ConnectResponse } from './connect-response.ts'
+import { ErrorCode } from './frames.ts'
+import { HboneError } from './hbone-error.ts'
+import type { HeaderField } from './hpack/index.ts'
+import { TunnelSplice } from './tunnel-splice.ts'
+import type { StreamHead, TunnelStream } from './tunnel-stream.ts'
+
+const STATUS_OK = 200
+const FIRST_FINAL_STATUS = 200
+
+/** A CONNECT that was sent and is not answered yet. */
+export class PendingTunnel implements StreamHead {
+  /** The tunnel, once the peer said 200. Rejects with HboneError. */
+  readonly answer: Promise<OutgoingTunnel>
+  readonly #connection: HboneConnection
+  readonly #stream: TunnelStream
+  readonly #peer: SpiffeId
+  readonly #signal: AbortSignal | undefined
+  readonly #resolve: (tunnel: OutgoingTunnel) => void
+  readonly #reject: (error: HboneError) => void
+  readonly #onAbort = (): void =>
+    this.#giveUp(ErrorCode.cancel, new HboneError('aborted', 'open a tunnel: aborted by the caller'))
+
+  constructor(connection: HboneConnection, block: Buffer, peer: SpiffeId, signal: AbortSignal | undefined) {
+    const { promise, resolve, reject } = Promise.withResolvers<OutgoingTunnel>()
+    this.answer = promise
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#connection = connection
+    this.#peer = peer
+    this.#signal = signal
+    this.#stream = connection.open(this, block)
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  onHeaders(fields: readonly HeaderField[], endStream: boolean): void {
+    const response = parseConnectResponse(fields)
+    if (response.malformed) {
+      this.#connection.guard.causedReset()
+      this.#giveUp(ErrorCode.protocolError, new HboneError('h2', `the answer is malformed: ${response.reason}`))
+      return
+    }
+    if (response.status < FIRST_FINAL_STATUS && !endStream) return
+    if (response.status !== STATUS_OK) {
+      const error = new HboneError('status', `http status: ${response.status}`, { status: response.status })
+      if (endStream) this.#stream.receiveEnd()
+      this.#settle()
+      this.#stream.decline()
+      this.#reject(error)
+      return
+    }
+    this.#settle()
+    if (endStream) this.#stream.receiveEnd()
+    this.#resolve(new OpenTunnel(this.#stream, response, this.#peer))
+  }
+
+  onLost(error: HboneError): void {
+    this.#settle()
+    this.#reject(error)
+  }
+
+  #giveUp(h2Code: number, error: HboneError): void {
+    this.#settle()
+    this.#stream.reset(h2Code)
+    this.#reject(error)
+  }
+
+  #settle(): void {
+    this.#stream.head = undefined
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+  }
+}
+
+class OpenTunnel implements OutgoingTunnel {
+  readonly peer: SpiffeId
+  readonly #stream: TunnelStream
+  readonly #response: ConnectResponse
+
+  constructor(stream: TunnelStream, response: ConnectResponse, peer: SpiffeId) {
+    this.#stream = stream
+    this.#response = response
+    this.peer = peer
+  }
+
+  get status(): number {
+    return this.#response.status
+  }
+
+  header(name: string): string | undefined {
+    return this.#response.fields.first(name)
+  }
+
+  splice(app: TcpEnd): Splice {
+    return new TunnelSplice(this.#stream, this.#stream.attach(app), false)
+  }
+
+  reset(): void {
+    this.#stream.reset(ErrorCode.cancel)
+  }
+}

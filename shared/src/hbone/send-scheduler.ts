@@ -1,0 +1,285 @@
+import type { SecurePort, Slab, SlabPool } from '../io/index.ts'
+import { HEADROOM_BYTES } from '../io/index.ts'
+import { Flag, FRAME_HEADER_BYTES, FrameType, putFrameHeader, DEFAULT_WINDOW } from './frames.ts'
+import { FrameWriter } from './frame-writer.ts'
+
+/** What one stream may send before the others have their turn: one read of the application. */
+const QUANTUM_BYTES = 65_536
+
+/** Reads at least this long go to TLS without a copy when nothing is under way. */
+const DIRECT_BYTES = 8192
+
+/** Data gathered for the next TLS write; more waits with its stream. */
+const MAX_GATHERED_DATA_BYTES = 3 * QUANTUM_BYTES
+
+/** Turns given out at once: enough to keep the next write filled while one is under way, little enough to wait behind. */
+const TURNS_BYTES = 2 * QUANTUM_BYTES
+
+/** With its header exactly four full TLS records. */
+const MAX_DATA_FRAME_BYTES = QUANTUM_BYTES - FRAME_HEADER_BYTES
+
+/** A stream as the scheduler sees it. */
+export interface SendSource {
+  readonly id: number
+  /** What the peer allows on this stream; negative after it lowered INITIAL_WINDOW_SIZE. */
+  sendWindow: number
+  /** Bytes left of its turn. */
+  quota: number
+  /** Read from the application and not yet sent: at most one read. The application is not read meanwhile. */
+  stash: Buffer | undefined
+  /** `turn`: waits for its turn. `window`: waits for the peer's credit. */
+  waitsFor: 'nothing' | 'turn' | 'window'
+  /** False once the stream is closed: it is dropped from all queues. */
+  readonly canSend: boolean
+  pauseReading(): void
+  /** Everything offered was sent: read on, or end the stream if the application has ended. */
+  continueSending(): void
+}
+
+export interface SendSchedulerOptions {
+  readonly port: SecurePort
+  readonly slabs: SlabPool
+  readonly maxQueuedControlBytes: number
+  /** More control frames wait than allowed: the peer does not read. Called at most once. */
+  onOverflow(): void
+  onDataFrame(): void
+}
+
+/**
+ * The sending half of a connection: which stream's bytes go next, and when the TLS connection is written.
+ *
+ * A stream that has used up its quantum is not read any more and waits in line; each completed TLS write gives the next ones
+ * their turn. So bulk streams share the connection evenly, at most one quantum per stream is ever in memory, and a small
+ * request waits behind two quanta at most. Everything offered within one turn of the event loop goes out in one TLS write.
+ */
+export class SendScheduler {
+  readonly #options: SendSchedulerOptions
+  readonly #port: SecurePort
+  readonly #writer: FrameWriter
+  /** Streams with a turn to come, oldest first. At most one entry per stream. */
+  #turns: SendSource[] = []
+  /** What the peer allows on the connection. */
+  window = DEFAULT_WINDOW
+  maxFrameBytes = MAX_DATA_FRAME_BYTES
+  #gatheredData = 0
+  #isWriting = false
+  #isScheduled = false
+  #isStopped = false
+  #onIdle: (() => void) | undefined
+  readonly #runScheduled = (): void => {
+    this.#isScheduled = false
+    if (!this.#isWriting) this.#advance()
+  }
+
+  constructor(options: SendSchedulerOptions) {
+    this.#options = options
+    this.#port = options.port
+    this.#writer = new FrameWriter(options.slabs)
+  }
+
+  /** Bytes that wait here. */
+  get bufferedBytes(): number {
+    return this.#writer.bytes
+  }
+
+  // ---- control frames: never wait for a turn
+
+  /** Bytes that are no frame: the client's connection preface. */
+  preface(bytes: Uint8Array): void {
+    this.#writer.raw(bytes)
+    this.#schedule()
+  }
+
+  frame(type: number, flags: number, streamId: number, payload?: Uint8Array): void {
+    if (this.#isStopped) return
+    this.#writer.frame(type, flags, streamId, payload)
+    this.#controlAdded()
+  }
+
+  numberFrame(type: number, streamId: number, value: number): void {
+    if (this.#isStopped) return
+    this.#writer.numberFrame(type, streamId, value)
+    this.#controlAdded()
+  }
+
+  headers(streamId: number, block: Buffer, endStream: boolean): void {
+    if (this.#isStopped) return
+    this.#writer.headers(streamId, block, endStream)
+    this.#controlAdded()
+  }
+
+  /** END_STREAM on an empty DATA frame, after all data of that stream. */
+  endStream(streamId: number): void {
+    this.frame(FrameType.data, Flag.endStream, streamId)
+  }
+
+  // ---- data
+
+  /**
+   * Bytes read from a stream's application, lent for the call. What cannot be sent now is kept as the stream's stash, and
+   * the application is paused until it could be.
+   */
+  offer(source: SendSource, slab: Slab, start: number, end: number): void {
+    if (this.#isStopped) return
+    const length = end - start
+    if (source.stash !== undefined) {
+      // A public-API stream may hand out one more chunk after it was paused.
+      source.stash = Buffer.concat([source.stash, slab.bytes.subarray(start, end)])
+      return
+    }
+    const sent = this.#canSendDirectly(source, start, length)
+      ? this.#sendDirectly(source, slab, start, end)
+      : this.#gather(source, slab.bytes, start, end)
+    source.quota -= sent
+    if (sent < length) {
+      source.stash = Buffer.from(slab.bytes.subarray(start + sent, end))
+      this.#wait(source)
+    } else if (source.quota <= 0 || (this.#isWriting && sent >= DIRECT_BYTES)) this.#wait(source)
+  }
+
+  /** The peer gave credit to this stream. */
+  streamWindowOpened(source: SendSource): void {
+    if (source.waitsFor === 'window' && source.sendWindow > 0) this.#enqueue(source)
+  }
+
+  /** The peer gave credit to the connection. */
+  connectionWindowOpened(): void {
+    if (this.#turns.length > 0) this.#schedule()
+  }
+
+  // ---- the TLS connection
+
+  /** The port's write is done. */
+  onWritten(): void {
+    this.#isWriting = false
+    this.#advance()
+  }
+
+  /** Calls back once, when everything gathered so far is written; then nothing more is sent. */
+  finish(onIdle: () => void): void {
+    this.#isStopped = true
+    this.#turns = []
+    this.#onIdle = onIdle
+    this.#schedule()
+  }
+
+  /** Drops everything. */
+  stop(): void {
+    this.#isStopped = true
+    this.#turns = []
+    this.#onIdle = undefined
+    this.#writer.clear()
+  }
+
+  #canSendDirectly(source: SendSource, start: number, length: number): boolean {
+    return (
+      !this.#isWriting &&
+      this.#port.consumesOnWrite &&
+      length >= DIRECT_BYTES &&
+      length <= this.maxFrameBytes &&
+      length <= source.sendWindow &&
+      length <= this.window &&
+      start >= HEADROOM_BYTES &&
+      this.#writer.bytes === 0
+    )
+  }
+
+  /** The frame header goes into the headroom in front of the data: one contiguous TLS write, no copy. */
+  #sendDirectly(source: SendSource, slab: Slab, start: number, end: number): number {
+    const length = end - start
+    putFrameHeader(slab.bytes, start - FRAME_HEADER_BYTES, length, FrameType.data, 0, source.id)
+    this.#spend(source, length)
+    this.#isWriting = true
+    this.#port.write(slab, start - FRAME_HEADER_BYTES, end)
+    return length
+  }
+
+  /** Copies as much as windows and room allow into the next write. Returns how much that was. */
+  #gather(source: SendSource, bytes: Buffer, start: number, end: number): number {
+    const room = MAX_GATHERED_DATA_BYTES - this.#gatheredData
+    const allowed = Math.max(0, Math.min(end - start, source.sendWindow, this.window, room))
+    const frameBytes = Math.min(this.maxFrameBytes, MAX_DATA_FRAME_BYTES)
+    for (let at = start; at < start + allowed; at += frameBytes) {
+      this.#writer.data(source.id, bytes, at, Math.min(at + frameBytes, start + allowed))
+    }
+    if (allowed > 0) {
+      this.#spend(source, allowed)
+      this.#gatheredData += allowed
+      this.#schedule()
+    }
+    return allowed
+  }
+
+  #spend(source: SendSource, bytes: number): void {
+    source.sendWindow -= bytes
+    this.window -= bytes
+    this.#options.onDataFrame()
+  }
+
+  #wait(source: SendSource): void {
+    source.pauseReading()
+    if (source.stash !== undefined && source.sendWindow <= 0) source.waitsFor = 'window'
+    else this.#enqueue(source)
+  }
+
+  #enqueue(source: SendSource): void {
+    source.waitsFor = 'turn'
+    this.#turns.push(source)
+    this.#schedule()
+  }
+
+  #controlAdded(): void {
+    if (this.#writer.bytes - this.#gatheredData > this.#options.maxQueuedControlBytes) this.#options.onOverflow()
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isWriting || this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(this.#runScheduled)
+  }
+
+  #advance(): void {
+    this.#flush()
+    this.#giveTurns()
+    if (!this.#isWriting) this.#flush()
+    if (!this.#isWriting && this.#onIdle !== undefined) {
+      const onIdle = this.#onIdle
+      this.#onIdle = undefined
+      onIdle()
+    }
+  }
+
+  #flush(): void {
+    const batch = this.#writer.take()
+    if (batch === undefined) return
+    if (this.#writer.bytes === 0) this.#gatheredData = 0
+    this.#isWriting = true
+    this.#port.write(batch.slab, 0, batch.length)
+    batch.slab.release()
+  }
+
+  #giveTurns(): void {
+    let given = this.#gatheredData
+    while (given < TURNS_BYTES && this.window > 0) {
+      const source = this.#turns.shift()
+      if (source === undefined) return
+      source.waitsFor = 'nothing'
+      if (!source.canSend) continue
+      if (source.quota <= 0) source.quota += QUANTUM_BYTES
+      const { stash } = source
+      if (stash !== undefined) {
+        const sent = this.#gather(source, stash, 0, stash.length)
+        source.quota -= sent
+        source.stash = sent === stash.length ? undefined : stash.subarray(sent)
+        given += sent
+        if (source.stash !== undefined || source.quota <= 0) {
+          this.#wait(source)
+          continue
+        }
+      }
+      given += source.quota
+      source.continueSending()
+    }
+  }
+}

@@ -1,0 +1,364 @@
+import { IoError, isSwallowed, type PortOwner, type Slab, type TcpEnd, type TcpPort } from '../io/index.ts'
+import { ByteQueue, HeapSlab } from '../io/index.ts'
+import type { HeaderField } from './hpack/index.ts'
+import { nameOfCode } from './connection-error.ts'
+import type { Delivery, DeliveryTarget } from './delivery.ts'
+import { ReceiveWindow } from './flow-control.ts'
+import { ErrorCode, FrameType } from './frames.ts'
+import { HboneError } from './hbone-error.ts'
+import type { SendScheduler, SendSource } from './send-scheduler.ts'
+
+/** What a stream needs of its connection. */
+export interface StreamHost {
+  readonly send: SendScheduler
+  readonly delivery: Delivery
+  /** Bytes received for applications that did not take them yet changed by so many. */
+  held(change: number): void
+  attach(end: TcpEnd, owner: PortOwner): TcpPort
+  /** The stream is over and takes no place any more. */
+  remove(stream: TunnelStream): void
+  /** Our application is gone; the peer gets some time to end the stream too. */
+  linger(stream: TunnelStream): void
+  /** Sends RST_STREAM and remembers that we did. */
+  sendReset(streamId: number, h2Code: number): void
+}
+
+/** What becomes of a stream before bytes flow: the request's side on a server, the response's on a client. */
+export interface StreamHead {
+  onHeaders(fields: readonly HeaderField[], endStream: boolean): void
+  /** Reset by the peer or lost with the connection, before or after the head; not called after attach(). */
+  onLost(error: HboneError): void
+}
+
+/**
+ * One tunnel: an HTTP/2 stream and, once attached, the application's TCP connection, joined in both directions.
+ *
+ * Application → tunnel: the port's data is offered to the scheduler, FIN becomes END_STREAM.
+ * Tunnel → application: DATA is written to the port, END_STREAM becomes FIN; the peer gets credit for what the kernel took.
+ * An application that resets counts as one that ended (END_STREAM); a peer that resets with NO_ERROR, CANCEL or
+ * STREAM_CLOSED counts as one that ended (FIN); other losses close the application's connection with RST and are errors.
+ */
+export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
+  readonly id: number
+  readonly #host: StreamHost
+  head: StreamHead | undefined
+  bytesFromApp = 0
+  bytesToApp = 0
+  /** DATA was received: the stream was more than an opened and dropped request. */
+  hasCarriedData = false
+
+  // The scheduler's and the delivery's own notes, kept here so that neither needs a map.
+  sendWindow: number
+  quota = 0
+  stash: Buffer | undefined
+  waitsFor: 'nothing' | 'turn' | 'window' = 'nothing'
+  pendingSlab: Slab | undefined
+  pendingStart = 0
+  pendingEnd = 0
+  isListed = false
+
+  #app: TcpPort | undefined
+  #appState: 'none' | 'attached' | 'gone' = 'none'
+  /** The application sent FIN (or is gone); END_STREAM follows when the stash is sent. */
+  #appHasEnded = false
+  #localEnded = false
+  #remoteEnded = false
+  #isOver = false
+  #hasLingered = false
+  #failure: HboneError | IoError | undefined
+  readonly #receiveWindow: ReceiveWindow
+  #held = 0
+  /** Received before the application was attached; the stream window bounds it. */
+  #early: ByteQueue | undefined
+  /** Of what the application has yet to take, these first bytes did not come from the peer. */
+  #preludeBytes = 0
+  #finished: PromiseWithResolvers<void> | undefined
+
+  constructor(host: StreamHost, id: number, sendWindow: number, receiveWindowBytes: number) {
+    this.#host = host
+    this.id = id
+    this.sendWindow = sendWindow
+    this.#receiveWindow = new ReceiveWindow(receiveWindowBytes)
+  }
+
+  get canSend(): boolean {
+    return !this.#localEnded
+  }
+
+  /** END_STREAM or a reset was received. */
+  get remoteEnded(): boolean {
+    return this.#remoteEnded
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** Memory held for this stream. */
+  get bufferedBytes(): number {
+    return (this.stash?.length ?? 0) + (this.#early?.length ?? 0) + (this.#app?.bufferedBytes ?? 0)
+  }
+
+  // ---- the head
+
+  /** Sends HEADERS: the request, or the 200. */
+  sendHead(block: Buffer): void {
+    if (!this.#localEnded) this.#host.send.headers(this.id, block, false)
+  }
+
+  /** Sends HEADERS with END_STREAM: an answer and nothing more. */
+  refuse(block: Buffer): void {
+    if (this.#localEnded || this.#appState !== 'none') return
+    this.#host.send.headers(this.id, block, true)
+    this.#localEnded = true
+    // The answer is complete; what the peer still sends is not wanted (RFC 9113 §8.1).
+    this.reset(ErrorCode.noError)
+  }
+
+  /** Begins the data phase; owns `end`. `prelude` goes to the application before anything from the peer. */
+  attach(end: TcpEnd, prelude?: Buffer): Promise<void> {
+    this.head = undefined
+    this.#finished = Promise.withResolvers<void>()
+    const { promise } = this.#finished
+    promise.catch(() => {})
+    if (this.#failure !== undefined || this.#appState !== 'none') {
+      end.destroy(true)
+      this.#finished.reject(this.#failure ?? new HboneError('aborted', 'the tunnel is in use or over'))
+      return promise
+    }
+    this.#appState = 'attached'
+    this.#app = this.#host.attach(end, this)
+    if (prelude !== undefined && this.#app.write(new HeapSlab(prelude), 0, prelude.length) === 'pending')
+      this.#preludeBytes = prelude.length
+    const early = this.#early
+    this.#early = undefined
+    for (let chunk = early?.shift(); chunk !== undefined; chunk = early?.shift())
+      this.#writeToApp(new HeapSlab(chunk), 0, chunk.length)
+    if (this.#remoteEnded && !this.#localEnded) this.#app?.end()
+    this.#settle()
+    return promise
+  }
+
+  // ---- from the application (PortOwner)
+
+  onData(slab: Slab, start: number, end: number): void {
+    if (this.#localEnded) return
+    this.bytesFromApp += end - start
+    this.#host.send.offer(this, slab, start, end)
+  }
+
+  onEnd(): void {
+    this.#appHasEnded = true
+    if (this.stash === undefined) this.#endSending()
+  }
+
+  onTaken(bytes: number): void {
+    const ownBytes = Math.min(this.#preludeBytes, bytes)
+    this.#preludeBytes -= ownBytes
+    this.#credit(bytes - ownBytes)
+    this.#settle()
+  }
+
+  onError(errno: string): void {
+    if (isSwallowed(errno)) this.#loseApp()
+    else this.#fail(IoError.ofErrno(errno, 'copy'), ErrorCode.cancel)
+  }
+
+  // ---- to the peer (SendSource)
+
+  pauseReading(): void {
+    this.#app?.pause()
+  }
+
+  continueSending(): void {
+    if (this.#appHasEnded) this.#endSending()
+    else this.#app?.resume()
+  }
+
+  // ---- from the peer (called by the connection)
+
+  /** A DATA frame of `length` bytes, padding included, begins. False when the peer exceeds the window. */
+  receive(length: number): boolean {
+    this.hasCarriedData ||= length > 0
+    return this.#receiveWindow.receive(length)
+  }
+
+  /** Bytes of a frame that carry no data (padding) need no application to take them. */
+  receivePadding(length: number): void {
+    this.#announce(this.#receiveWindow.release(length))
+  }
+
+  deliver(slab: Slab, start: number, end: number): void {
+    const length = end - start
+    if (this.#isOver) return
+    this.#hold(length)
+    if (this.#appState === 'attached') this.#writeToApp(slab, start, end)
+    else if (this.#appState === 'none') {
+      this.#early ??= new ByteQueue()
+      this.#early.append(slab.bytes, start, end)
+    } else this.reset(ErrorCode.cancel) // Nobody will ever take it: the peer should stop.
+  }
+
+  receiveEnd(): void {
+    if (this.#remoteEnded) return
+    this.#remoteEnded = true
+    // When our direction has ended too, closing says FIN with one call less.
+    if (!this.#localEnded) this.#app?.end()
+    this.#settle()
+  }
+
+  receiveReset(h2Code: number): void {
+    if (this.#isOver) return
+    const isEnd = h2Code === ErrorCode.noError || h2Code === ErrorCode.cancel || h2Code === ErrorCode.streamClosed
+    const unprocessed = h2Code === ErrorCode.refusedStream
+    const error = new HboneError('h2', `the peer reset the stream: ${nameOfCode(h2Code)}`, { unprocessed })
+    if (!isEnd || this.head !== undefined) {
+      this.#remoteEnded = this.#localEnded = true
+      this.#fail(error)
+      return
+    }
+    this.stash = undefined
+    this.#localEnded = true
+    this.#remoteEnded = true
+    this.#settle()
+  }
+
+  /** The connection is gone, or (`unprocessed`) the peer said by GOAWAY that it never looked at this stream. */
+  lose(why: string, unprocessed = false): void {
+    const hasEnded = this.#localEnded && this.#remoteEnded
+    // What was received completely still reaches the application.
+    if (hasEnded && this.head === undefined) return
+    this.#localEnded = this.#remoteEnded = true
+    this.#fail(new HboneError('h2', why, { unprocessed }))
+  }
+
+  // ---- ended from here
+
+  /** Ends both sides at once: RST_STREAM to the peer, FIN to the application. The splice ends with `aborted`. */
+  abort(): void {
+    this.#fail(
+      new HboneError('aborted', 'the tunnel was ended on this side', { source: 'internal' }),
+      ErrorCode.cancel,
+      false,
+    )
+  }
+
+  /** RST_STREAM; for the application an orderly end. */
+  reset(h2Code: number): void {
+    if (this.#isOver) return
+    this.head = undefined
+    this.#sendReset(h2Code)
+    this.stash = undefined
+    this.#localEnded = this.#remoteEnded = true
+    if (this.#appState === 'none') this.#complete()
+    else this.#settle()
+  }
+
+  /**
+   * Nobody wants this tunnel any more, before its data phase. With END_STREAM where the peer has ended too: many servers count
+   * resets and close a connection that has too many.
+   */
+  decline(): void {
+    this.head = undefined
+    if (this.#remoteEnded && !this.#localEnded) this.#host.send.endStream(this.id)
+    if (this.#remoteEnded) this.#localEnded = true
+    this.reset(ErrorCode.cancel)
+  }
+
+  /** The peer violated the protocol on this stream: RST_STREAM to it, RST to the application. */
+  breakOff(h2Code: number): void {
+    this.#fail(new HboneError('h2', `the peer violated the protocol: ${nameOfCode(h2Code)}`), h2Code)
+  }
+
+  /** Called now and then while it lingers: the second call ends it. */
+  stopLingering(): void {
+    if (this.#hasLingered) this.reset(ErrorCode.cancel)
+    this.#hasLingered = true
+  }
+
+  #writeToApp(slab: Slab, start: number, end: number): void {
+    const result = this.#app?.write(slab, start, end)
+    this.bytesToApp += end - start
+    if (result === 'taken') this.#credit(end - start)
+    else if (result === 'failed') this.#loseApp()
+  }
+
+  #endSending(): void {
+    if (this.#localEnded) return
+    this.#localEnded = true
+    this.#host.send.endStream(this.id)
+    this.#settle()
+  }
+
+  /** The application is gone without a FIN. For the peer it ended; what it still sends is for nobody. */
+  #loseApp(): void {
+    if (this.#appState !== 'attached') return
+    this.#appState = 'gone'
+    this.#appHasEnded = true
+    this.#app?.close()
+    this.#app = undefined
+    this.#hold(-this.#held)
+    if (this.stash === undefined) this.#endSending()
+    this.#settle()
+    if (!this.#isOver) this.#host.linger(this)
+  }
+
+  /** Over as soon as both directions have ended and the application took everything. */
+  #settle(): void {
+    if (this.#isOver || !this.#localEnded) return
+    if (this.#appState === 'gone') this.#finished?.resolve()
+    if (!this.#remoteEnded || this.#appState === 'none') return
+    if ((this.#app?.bufferedBytes ?? 0) > 0) return
+    this.#complete()
+  }
+
+  #complete(): void {
+    this.#isOver = true
+    this.#app?.close()
+    this.#release()
+    this.#finished?.resolve()
+  }
+
+  #fail(error: HboneError | IoError, h2Code?: number, resetApp = true): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#failure = error
+    if (h2Code !== undefined) this.#sendReset(h2Code)
+    this.#localEnded = this.#remoteEnded = true
+    // RST to the application where bytes may be missing: FIN would pass the torn stream off as a complete one.
+    this.#app?.close(resetApp)
+    this.#release()
+    const head = this.head
+    this.head = undefined
+    if (error instanceof HboneError) head?.onLost(error)
+    this.#finished?.reject(error)
+  }
+
+  #release(): void {
+    this.#app = undefined
+    this.stash = undefined
+    this.#early = undefined
+    this.#hold(-this.#held)
+    this.#host.remove(this)
+  }
+
+  #sendReset(h2Code: number): void {
+    if (this.#localEnded && this.#remoteEnded) return
+    this.#host.sendReset(this.id, h2Code)
+  }
+
+  #credit(bytes: number): void {
+    this.#hold(-bytes)
+    this.#announce(this.#receiveWindow.release(bytes))
+  }
+
+  #announce(credit: number): void {
+    if (credit > 0 && !this.#remoteEnded) this.#host.send.numberFrame(FrameType.windowUpdate, this.id, credit)
+  }
+
+  #hold(change: number): void {
+    if (change === 0) return
+    this.#held += change
+    this.#host.held(change)
+  }
+}

@@ -1,0 +1,52 @@
+import type { TcpEnd, TcpListener } from '../byte-io.ts'
+import { IoError, errnoName } from '../io-error.ts'
+import type { HandleMemory } from './handle-memory.ts'
+import { HandleTcp, readAddress } from './handle-tcp.ts'
+import type { TcpHandle } from './node-bindings.ts'
+
+/** Accepts on a raw listening handle: no net.Server, no net.Socket per connection. */
+export class HandleListener implements TcpListener {
+  readonly #memory: HandleMemory
+  readonly #handle: TcpHandle
+  readonly #onAccept: (end: TcpEnd) => void
+  #accepted = 0
+  #isClosing = false
+
+  /** Throws IoError when the handle cannot listen. */
+  constructor(memory: HandleMemory, handle: TcpHandle, backlog: number, onAccept: (end: TcpEnd) => void) {
+    this.#memory = memory
+    this.#handle = handle
+    this.#onAccept = onAccept
+    handle.onconnection = (status, client) => this.#accept(status, client)
+    const status = handle.listen(backlog)
+    if (status !== 0) {
+      handle.close()
+      throw IoError.ofErrno(errnoName(status), 'listen')
+    }
+  }
+
+  get accepted(): number {
+    return this.#accepted
+  }
+
+  close(): void {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    // libuv accepts until the queue is empty in each poll phase: one full turn from here takes everything that waits now.
+    setImmediate(() => setImmediate(() => this.#handle.close()))
+  }
+
+  #accept(status: number, client: TcpHandle | undefined): void {
+    // A negative status (out of descriptors): libuv has dropped what waited, by means of a descriptor it keeps in reserve.
+    if (status !== 0 || client === undefined) return
+    const remote = readAddress((out) => client.getpeername(out))
+    if (remote === undefined) {
+      // Reset while it waited in the queue.
+      client.close()
+      return
+    }
+    client.setNoDelay(true)
+    this.#accepted++
+    this.#onAccept(new HandleTcp(this.#memory, client, remote))
+  }
+}

@@ -1,0 +1,118 @@
+import type { Splice } from './byte-io.ts'
+import type { PortOwner, TcpPort } from './byte-port.ts'
+import { IoError, isSwallowed } from './io-error.ts'
+import type { Slab } from './slab.ts'
+
+/** Two plain TCP connections joined. Used where no tunnel is involved: passthrough. */
+export class PlainSplice implements Splice {
+  readonly finished: Promise<void>
+  readonly #a: Side
+  readonly #b: Side
+  readonly #resolve: () => void
+  readonly #reject: (error: IoError) => void
+  #isOver = false
+
+  /** The two functions attach an owner to the connections A and B. */
+  constructor(attachA: (owner: PortOwner) => TcpPort, attachB: (owner: PortOwner) => TcpPort) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.finished = promise
+    // Whoever does not look at `finished` is not told; that must not end the process.
+    promise.catch(() => {})
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#a = new Side(this, attachA)
+    this.#b = new Side(this, attachB)
+    this.#a.other = this.#b
+    this.#b.other = this.#a
+  }
+
+  get bytesAtoB(): number {
+    return this.#a.received
+  }
+
+  get bytesBtoA(): number {
+    return this.#b.received
+  }
+
+  abort(): void {
+    this.fail(new IoError('aborted', 'splice aborted'), false)
+  }
+
+  /** One side has changed: when both directions have ended and nothing waits to be written, it is over. */
+  settle(): void {
+    if (this.#isOver || !this.#a.hasEnded || !this.#b.hasEnded) return
+    if (this.#a.port.bufferedBytes > 0 || this.#b.port.bufferedBytes > 0) return
+    this.#isOver = true
+    this.#a.port.close()
+    this.#b.port.close()
+    this.#resolve()
+  }
+
+  /** Ends both sides at once. With RST when data may be missing, so that no application takes it for a complete stream. */
+  fail(error: IoError, reset: boolean): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#a.port.close(reset)
+    this.#b.port.close(reset)
+    this.#reject(error)
+  }
+}
+
+/** One of the two connections, and the direction that is read from it. */
+class Side implements PortOwner {
+  readonly port: TcpPort
+  readonly #splice: PlainSplice
+  other: Side | undefined
+  received = 0
+  /** Nothing more will be read from here: its end was seen, or the other side takes nothing any more. */
+  hasEnded = false
+
+  constructor(splice: PlainSplice, attach: (owner: PortOwner) => TcpPort) {
+    this.#splice = splice
+    this.port = attach(this)
+  }
+
+  onData(slab: Slab, start: number, end: number): void {
+    const other = this.other
+    if (other === undefined || this.hasEnded) return
+    this.received += end - start
+    const result = other.port.write(slab, start, end)
+    if (result === 'taken') return
+    this.port.pause()
+    if (result === 'failed') other.#lose()
+  }
+
+  onEnd(): void {
+    if (this.hasEnded) return
+    this.hasEnded = true
+    if (this.other !== undefined) this.other.#endWriting()
+    this.#splice.settle()
+  }
+
+  onTaken(): void {
+    if (this.port.bufferedBytes === 0) this.other?.port.resume()
+    this.#splice.settle()
+  }
+
+  onError(errno: string): void {
+    if (isSwallowed(errno)) this.#lose()
+    else this.#splice.fail(IoError.ofErrno(errno, 'copy'), true)
+  }
+
+  /** This connection is gone without having ended properly: an orderly end for the other one. */
+  #lose(): void {
+    this.hasEnded = true
+    this.port.close()
+    const other = this.other
+    if (other !== undefined) {
+      other.hasEnded = true
+      other.#endWriting()
+    }
+    this.#splice.settle()
+  }
+
+  /** FIN to this connection; when both directions have ended, closing says the same with one call less. */
+  #endWriting(): void {
+    if (!this.hasEnded) this.port.end()
+  }
+}

@@ -1,0 +1,88 @@
+import type { X509Certificate } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { connect, TLSSocket } from 'node:tls'
+import { messageOf } from '../errors/index.ts'
+import type { SecureOptions } from './byte-io.ts'
+import { IoError } from './io-error.ts'
+
+export interface Handshaken<Peer> {
+  readonly socket: TLSSocket
+  readonly peer: Peer
+}
+
+/**
+ * The TLS handshake in either role over a connected socket, and the judgement of the peer's certificate. Chains are judged by
+ * `options.verify` alone: names, trust domains and dates follow the mesh's rules, not the web's. No SNI is sent, no session
+ * resumed. Rejects with IoError; then the socket is destroyed.
+ */
+export function handshake<Peer>(raw: Socket, options: SecureOptions<Peer>): Promise<Handshaken<Peer>> {
+  return new Promise((resolve, reject) => {
+    if (options.signal?.aborted === true) {
+      raw.destroy()
+      reject(new IoError('aborted', 'TLS handshake: aborted by the caller'))
+      return
+    }
+    const socket = options.role === 'server' ? serverSocket(raw, options) : clientSocket(raw, options)
+    const finish = (): void => {
+      timer.cancel()
+      options.signal?.removeEventListener('abort', onAbort)
+      socket.removeListener('error', onError)
+      socket.removeListener('close', onClose)
+    }
+    const fail = (error: IoError): void => {
+      finish()
+      // Errors that follow the first one have nobody left to tell.
+      socket.on('error', () => {})
+      socket.destroy()
+      reject(error)
+    }
+    const onAbort = (): void => fail(new IoError('aborted', 'TLS handshake: aborted by the caller'))
+    const onError = (cause: Error): void => fail(new IoError('tls', `TLS handshake: ${cause.message}`, { cause }))
+    const onClose = (): void => fail(new IoError('tls', 'TLS handshake: the peer closed the connection'))
+    const onSecure = (): void => {
+      try {
+        const peer = options.verify(presentedChain(socket))
+        finish()
+        resolve({ socket, peer })
+      } catch (cause) {
+        fail(new IoError('tls-verify', `the peer's certificate is refused: ${messageOf(cause)}`, { cause }))
+      }
+    }
+    const timer = options.clock.after(options.handshakeTimeoutMs, () =>
+      fail(new IoError('handshake-timeout', `TLS handshake: not done within ${options.handshakeTimeoutMs} ms`)),
+    )
+    options.signal?.addEventListener('abort', onAbort)
+    socket.on('error', onError)
+    socket.on('close', onClose)
+    socket.once(options.role === 'server' ? 'secure' : 'secureConnect', onSecure)
+  })
+}
+
+function serverSocket(raw: Socket, { context, alpn }: SecureOptions<unknown>): TLSSocket {
+  // A client without a certificate is refused by OpenSSL already (rejectUnauthorized); which certificate, `verify` decides.
+  return new TLSSocket(raw, {
+    isServer: true,
+    secureContext: context,
+    requestCert: true,
+    rejectUnauthorized: true,
+    ALPNProtocols: [alpn],
+  })
+}
+
+function clientSocket(raw: Socket, { context, alpn }: SecureOptions<unknown>): TLSSocket {
+  // rejectUnauthorized and checkServerIdentity are the web's rules (DNS names); `verify` has the mesh's.
+  return connect({
+    socket: raw,
+    secureContext: context,
+    ALPNProtocols: [alpn],
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+  })
+}
+
+/** The certificates as presented, leaf first. */
+function presentedChain(socket: TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = []
+  for (let next = socket.getPeerX509Certificate(); next !== undefined; next = next.issuerCertificate) chain.push(next)
+  return chain
+}

@@ -1,0 +1,39 @@
+import { messageOf } from '../errors/index.ts'
+import type { Log } from '../telemetry/index.ts'
+import type { ByteIo } from './byte-io.ts'
+import { HandleIo } from './handle/handle-io.ts'
+import { loadBindings } from './handle/node-bindings.ts'
+import { StreamIo } from './stream/stream-io.ts'
+
+/** The environment variable that forces one implementation: `handle` or `stream`. */
+export const IO_VARIABLE = 'AMBIT_IO'
+
+export interface SelectIoOptions {
+  readonly log: Log
+  /** Forces one implementation. Default: AMBIT_IO, and without it the fast one if it proves itself. */
+  readonly prefer?: 'handle' | 'stream'
+}
+
+/**
+ * The byte path for this process. The fast implementation stands on Node's internals, so it is tried first over loopback
+ * (bytes both ways, half-close, TLS; a few milliseconds); where it fails, the public API is used and a warning says why.
+ */
+export async function selectIo({ log, prefer = forced(log) }: SelectIoOptions): Promise<ByteIo> {
+  if (prefer === 'stream') return new StreamIo()
+  try {
+    const io = new HandleIo(loadBindings())
+    await io.prove()
+    return io
+  } catch (error) {
+    log.warn(`the fast byte path does not work here, using Node's public API (slower): ${messageOf(error)}`)
+    return new StreamIo()
+  }
+}
+
+function forced(log: Log): 'handle' | 'stream' | undefined {
+  const value = process.env[IO_VARIABLE]
+  if (value === undefined || value === '' || value === 'handle' || value === 'stream')
+    return value === '' ? undefined : value
+  log.warn(`${IO_VARIABLE} must be "handle" or "stream", not "${value.slice(0, 40)}": ignored`)
+  return undefined
+}
