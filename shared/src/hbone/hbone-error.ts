@@ -1,4 +1,4 @@
-import { MeshError, type ErrorSource } from '../errors/index.ts'
+import { MeshError, messageOf, type ErrorSource } from '../errors/index.ts'
 import { IoError } from '../io/io-error.ts'
 
 /**
@@ -44,9 +44,9 @@ export class HboneError extends MeshError<HboneErrorCode> {
   }
 
   /** Any failure of making a tunnel connection, as one of our codes; an HboneError stays what it is. */
-  static from(error: unknown, otherwise: HboneErrorCode, doing: string): HboneError {
+  static from(error: unknown, otherwise: HboneErrorCode, doing?: string): HboneError {
     if (error instanceof HboneError) return error
-    const message = `${doing}: ${error instanceof Error ? error.message : String(error)}`
+    const message = doing === undefined ? messageOf(error) : `${doing}: ${messageOf(error)}`
     return new HboneError(error instanceof IoError ? codeOfIoError(error, otherwise) : otherwise, message, {
       cause: error,
     })
