@@ -62,25 +62,32 @@ export async function openSelfMadeRoot(options: SelfMadeRootOptions): Promise<Si
 class Renewal {
   readonly #directory: string
   readonly #options: SelfMadeRootOptions
-  #timer: Timer
+  #timer: Timer | undefined
+  #isClosed = false
 
   constructor(directory: string, options: SelfMadeRootOptions) {
     this.#directory = directory
     this.#options = options
-    this.#timer = this.#sleep()
+    this.#sleep()
   }
 
   close(): void {
-    this.#timer.cancel()
+    this.#isClosed = true
+    this.#timer?.cancel()
   }
 
-  #sleep(): Timer {
-    return this.#options.clock.after(RENEWAL_CHECK_MS, () => {
-      this.#timer = this.#sleep()
-      renewIfDue(this.#directory, this.#options).catch((error: unknown) => {
-        this.#options.log.error('the root certificate could not be renewed', { error: messageOf(error) })
-      })
-    })
+  #sleep(): void {
+    if (this.#isClosed) return
+    this.#timer = this.#options.clock.after(RENEWAL_CHECK_MS, () => void this.#check())
+  }
+
+  async #check(): Promise<void> {
+    try {
+      await renewIfDue(this.#directory, this.#options)
+    } catch (error) {
+      this.#options.log.error('the root certificate could not be renewed', { error: messageOf(error) })
+    }
+    this.#sleep()
   }
 }
 
