@@ -1,0 +1,70 @@
+import { policyKey, type Authorization } from '../mesh/index.ts'
+import { RuleIndex, type Applicable } from './rule-index.ts'
+import { whyUnreadable } from './unreadable.ts'
+
+/** Policies by what they do, so that each step of an evaluation asks only those that it is about. */
+export class PolicyIndex {
+  readonly deny = new RuleIndex()
+  readonly allow = new RuleIndex()
+  readonly dryRunDeny = new RuleIndex()
+  readonly dryRunAllow = new RuleIndex()
+  /** By `namespace/name`. Every connection that such a policy may concern is refused, unless it is only tried. */
+  readonly #unreadable = new Map<string, { readonly why: string; readonly refuses: boolean }>()
+
+  /** Replaces a policy of the same namespace and name. */
+  add(policy: Authorization): void {
+    const key = policyKey(policy)
+    this.remove(key)
+    const why = whyUnreadable(policy)
+    if (why === undefined) {
+      this.#indexOf(policy).add(policy)
+      return
+    }
+    // Exactly true, since nothing of a policy that cannot be understood is certain to have its type.
+    const dryRun: unknown = policy.dryRun
+    this.#unreadable.set(key, { why, refuses: dryRun !== true })
+  }
+
+  remove(key: string): void {
+    this.#unreadable.delete(key)
+    for (const index of this.#all()) index.remove(key)
+  }
+
+  get isEmpty(): boolean {
+    return this.#unreadable.size === 0 && this.#all().every((index) => index.size === 0)
+  }
+
+  /** The first applicable policy that cannot be understood, with the reason. */
+  unreadable(applicable: Applicable): readonly [key: string, why: string] | undefined {
+    for (const [key, { why, refuses }] of this.#unreadable) {
+      if (refuses && (!applicable || applicable.has(key))) return [key, why]
+    }
+    return undefined
+  }
+
+  #all(): readonly RuleIndex[] {
+    return [this.deny, this.allow, this.dryRunDeny, this.dryRunAllow]
+  }
+
+  #indexOf({ action, dryRun }: Authorization): RuleIndex {
+    switch (action) {
+      case 'Deny':
+        return dryRun ? this.dryRunDeny : this.deny
+      case 'Allow':
+        return dryRun ? this.dryRunAllow : this.allow
+    }
+  }
+}
+
+/** Policies of an index that apply to a workload. */
+export interface ApplicablePolicies {
+  readonly index: PolicyIndex
+  readonly applicable: Applicable
+}
+
+/** True when an applicable policy is in the index, whether or not it has rules. */
+export function hasAny(index: RuleIndex, applicable: Applicable): boolean {
+  if (!applicable) return index.size > 0
+  for (const key of applicable) if (index.has(key)) return true
+  return false
+}

@@ -1,0 +1,32 @@
+import { encodeFor } from './content-encoding.ts'
+import { HttpEndpoint, text, type HttpEndpointOptions, type HttpHandler } from './http-endpoint.ts'
+
+const OPEN_METRICS = 'application/openmetrics-text;charset=utf-8;version=1.0.0'
+const PLAIN = 'text/plain; charset=utf-8'
+
+/** `/metrics` and `/stats/prometheus` (port 15020), any method. `render` gives the OpenMetrics text of the moment. */
+export function serveMetrics(
+  render: () => string | Promise<string>,
+  options: Omit<HttpEndpointOptions, 'handler'>,
+): Promise<HttpEndpoint> {
+  return HttpEndpoint.listen({ ...options, handler: metricsHandler(render) })
+}
+
+function metricsHandler(render: () => string | Promise<string>): HttpHandler {
+  return async ({ path, headers }) => {
+    if (path !== '/metrics' && path !== '/stats/prometheus') return text(404, 'not found\n')
+    const { body, encoding } = await encodeFor(headers['accept-encoding']?.toString(), Buffer.from(await render()))
+    return {
+      status: 200,
+      contentType: metricsContentType(headers.accept),
+      body,
+      headers: { vary: 'accept-encoding', ...(encoding === undefined ? {} : { 'content-encoding': encoding }) },
+    }
+  }
+}
+
+/** OpenMetrics when any element of `Accept` is that type, whatever its parameters; the body is the same either way. */
+export function metricsContentType(accept: string | undefined): string {
+  const types = (accept ?? '').split(',').map((element) => element.split(';')[0]?.trim().toLowerCase())
+  return types.includes('application/openmetrics-text') ? OPEN_METRICS : PLAIN
+}
