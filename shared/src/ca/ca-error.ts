@@ -13,6 +13,7 @@ import { MeshError, type ErrorSource } from '../errors/index.ts'
  * | permissions | the CA's key lies open to others |
  * | bad-authorizer | the authorizer file cannot be used |
  * | listen | the CA cannot listen at its address |
+ * | output | a file that the CA writes for others cannot be written |
  * | usage | the command line or a variable is wrong */
 export type CaErrorCode =
   | 'bad-address'
@@ -25,6 +26,7 @@ export type CaErrorCode =
   | 'permissions'
   | 'bad-authorizer'
   | 'listen'
+  | 'output'
   | 'usage'
 
 interface CaErrorOptions {

@@ -56,6 +56,7 @@ export function materialOf(root: TestAuthority, over: { rootsPem?: string } = {}
       certificatePem: root.pem,
       privateKeyPem: root.key.privateKeyPem,
       chainPem: '',
+      crlPem: '',
       rootsPem: over.rootsPem ?? root.pem,
     },
     Date.now(),

@@ -35,7 +35,14 @@ const modeOf = async (path: string): Promise<number> => (await stat(path)).mode 
 
 function filesOf(authority: TestAuthority, over: Partial<SigningFiles> = {}): SigningFiles {
   const { pem, key } = authority
-  return { certificatePem: pem, privateKeyPem: key.privateKeyPem, chainPem: '', rootsPem: root.pem, ...over }
+  return {
+    certificatePem: pem,
+    privateKeyPem: key.privateKeyPem,
+    chainPem: '',
+    crlPem: '',
+    rootsPem: root.pem,
+    ...over,
+  }
 }
 
 void t.test('signing material is refused unless its parts fit', async (t) => {
@@ -59,6 +66,11 @@ void t.test('signing material is refused unless its parts fit', async (t) => {
     ],
     ['expired', filesOf(old, { rootsPem: old.pem }), /CN=old expired at/],
     ['not yet valid', filesOf(newAuthority('new', { signer: root.signer, nowMs: now + 600_000 })), /valid from/],
+    [
+      'a CRL that is none',
+      filesOf(root, { crlPem: '-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n' }),
+      /revocation list cannot be used/,
+    ],
     ['text', filesOf(root, { certificatePem: 'text' }), /cannot be used/],
   ]
   for (const [what, files, why] of refused) {

@@ -7,8 +7,10 @@ import { CaError } from '../ca-error.ts'
 import { FileWatch, fingerprintOf } from '../file-watch.ts'
 import { readSigningMaterial, type SigningMaterial, type SigningSource } from './signing-material.ts'
 
-/** Longest certificate, key or bundle file in bytes. */
-const MAX_FILE_BYTES = 1024 * 1024
+/** Longest file in bytes: revocation lists may have that many, the others are refused from 1 MiB when they are read. */
+const MAX_FILE_BYTES = 8 * 1024 * 1024
+/** In any layout; need not exist. */
+const CRL_FILE = 'ca-crl.pem'
 
 interface Layout {
   readonly certificate: string
@@ -94,13 +96,14 @@ async function load({ directory, refusesOpenKey, clock, log }: SigningDirectoryO
   }
   const keyPath = join(directory, layout.privateKey)
   await checkKeyMode(keyPath, refusesOpenKey, log)
-  const [certificatePem, privateKeyPem, rootsPem, chainPem] = await Promise.all([
+  const [certificatePem, privateKeyPem, rootsPem, chainPem, crlPem] = await Promise.all([
     read(join(directory, layout.certificate)),
     read(keyPath),
     read(join(directory, layout.roots)),
-    (await exists(join(directory, layout.chain))) ? read(join(directory, layout.chain)) : '',
+    readIfPresent(join(directory, layout.chain)),
+    readIfPresent(join(directory, CRL_FILE)),
   ])
-  return readSigningMaterial({ certificatePem, privateKeyPem, rootsPem, chainPem }, clock.now())
+  return readSigningMaterial({ certificatePem, privateKeyPem, rootsPem, chainPem, crlPem }, clock.now())
 }
 
 async function checkKeyMode(path: string, refuses: boolean, log: Log): Promise<void> {
@@ -129,6 +132,10 @@ async function read(path: string): Promise<string> {
   }
 }
 
+async function readIfPresent(path: string): Promise<string> {
+  return (await exists(path)) ? read(path) : ''
+}
+
 async function exists(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
@@ -137,7 +144,6 @@ async function exists(path: string): Promise<boolean> {
 }
 
 function pathsOf(directory: string): string[] {
-  return LAYOUTS.flatMap(({ certificate, privateKey, roots, chain }) =>
-    [certificate, privateKey, roots, chain].map((name) => join(directory, name)),
-  )
+  const names = LAYOUTS.flatMap(({ certificate, privateKey, roots, chain }) => [certificate, privateKey, roots, chain])
+  return [...new Set([...names, CRL_FILE])].map((name) => join(directory, name))
 }

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import {
   CertificateError,
+  CrlSet,
   parseCertificate,
   parsePemChain,
   readSigner,
@@ -20,6 +21,8 @@ export interface SigningMaterial {
   readonly intermediatesPem: readonly string[]
   /** All roots in one text; several while a root is being replaced. */
   readonly rootsPem: string
+  /** Revocation lists of the CAs, to be given to proxies; empty where there are none. */
+  readonly crlPem: string
   /** When the first certificate of the signer's chain ends, root included: nothing signed is valid for longer. */
   readonly notAfterMs: number
 }
@@ -30,6 +33,8 @@ export interface SigningFiles {
   /** May hold the signer's own certificate and roots too, in any order: only what leads to a root is used. */
   readonly chainPem: string
   readonly rootsPem: string
+  /** Empty where there is none. */
+  readonly crlPem: string
 }
 
 /** Where the CA finds its signing material; it may change while the CA runs. */
@@ -41,8 +46,8 @@ export interface SigningSource {
 }
 
 /**
- * Checks that the parts fit: the key is the certificate's, that is a CA's and has not expired, and its chain leads to one of the
- * roots. Throws CaError 'bad-authority' with what is wrong.
+ * Checks that the parts fit: the key is the certificate's, that is a CA's and has not expired, its chain leads to one of the
+ * roots, and no certificate of it is revoked. Throws CaError 'bad-authority' with what is wrong.
  */
 export function readSigningMaterial(files: SigningFiles, nowMs: number): SigningMaterial {
   try {
@@ -50,11 +55,13 @@ export function readSigningMaterial(files: SigningFiles, nowMs: number): Signing
     const roots = parsePemChain(files.rootsPem)
     if (roots.length === 0) throw new CertificateError('no-root', 'There is no root certificate.')
     const path = pathToRoot(signer.certificate, parsePemChain(files.chainPem), roots)
-    for (const certificate of path) checkAuthority(certificate, nowMs)
+    const crl = CrlSet.load(files.crlPem)
+    for (const [index, certificate] of path.entries()) checkAuthority(certificate, path[index + 1], crl, nowMs)
     return {
       signer,
       intermediatesPem: path.slice(0, -1).map(({ x509 }) => pemOf(x509)),
       rootsPem: roots.map((root) => pemOf(root)).join(''),
+      crlPem: files.crlPem,
       notAfterMs: Math.min(...path.map(({ notAfterMs }) => notAfterMs)),
     }
   } catch (cause) {
@@ -85,13 +92,22 @@ function isIssuerOf(certificate: X509Certificate): (candidate: X509Certificate) 
   return (candidate) => certificate.checkIssued(candidate) && certificate.verify(candidate.publicKey)
 }
 
-function checkAuthority({ isCa, notBeforeMs, notAfterMs, x509 }: ParsedCertificate, nowMs: number): void {
+function checkAuthority(
+  certificate: ParsedCertificate,
+  issuer: ParsedCertificate | undefined,
+  crl: CrlSet,
+  nowMs: number,
+): void {
+  const { isCa, notBeforeMs, notAfterMs, x509 } = certificate
   const name = x509.subject.replaceAll('\n', ', ')
   if (!isCa) throw new CertificateError('wrong-usage', `${name} in its chain is not a CA.`)
-  if (nowMs >= notAfterMs)
+  if (nowMs >= notAfterMs) {
     throw new CertificateError('expired', `${name} expired at ${new Date(notAfterMs).toISOString()}.`)
-  if (nowMs < notBeforeMs)
+  }
+  if (nowMs < notBeforeMs) {
     throw new CertificateError('not-yet-valid', `${name} is valid from ${new Date(notBeforeMs).toISOString()}.`)
+  }
+  if (issuer && crl.isRevoked(certificate, issuer)) throw new CertificateError('revoked', `${name} is revoked.`)
 }
 
 function pemOf(certificate: X509Certificate): string {

@@ -1,0 +1,270 @@
+import { isIP } from 'node:net'
+import { parseArgs } from 'node:util'
+import { messageOf } from '../../errors/index.ts'
+import { parseTrustDomain } from '../../identity/index.ts'
+import type { SocketAddress } from '../../io/index.ts'
+import { LogLevels, type LogFormat } from '../../telemetry/index.ts'
+import { CaError } from '../ca-error.ts'
+
+export interface CaConfig {
+  readonly listen: SocketAddress
+  /** Where the signing certificate is: made by us, or imported. */
+  readonly signing: { readonly stateDirectory: string } | { readonly importedDirectory: string }
+  readonly trustDomain: string
+  readonly authorizerPath: string
+  readonly defaultTtlMs: number
+  readonly maxTtlMs: number
+  readonly rootTtlMs: number
+  readonly servingNames: readonly string[]
+  readonly rootOutputPath: string | undefined
+  readonly crlOutputPath: string | undefined
+  readonly logFormat: LogFormat
+  readonly logLevels: string
+}
+
+interface Option {
+  /** The variable for it; Istio's where one exists. */
+  readonly variable: string
+  readonly value: string
+  readonly fallback?: string
+  readonly meaning: string
+}
+
+/** Names that the serving certificate always has. */
+const SERVING_NAMES = ['localhost', '127.0.0.1', '::1', 'istiod.istio-system.svc']
+
+const OPTIONS = {
+  listen: {
+    variable: 'CA_LISTEN_ADDRESS',
+    value: 'ADDRESS:PORT',
+    fallback: '[::]:15012',
+    meaning: 'where to listen; port 0 takes a free one',
+  },
+  'state-dir': {
+    variable: 'CA_STATE_DIR',
+    value: 'DIR',
+    meaning: 'keep a root certificate of our own here, made on first start',
+  },
+  cacerts: {
+    variable: 'ROOT_CA_DIR',
+    value: 'DIR',
+    meaning: 'or sign with ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem from here; reloaded',
+  },
+  'trust-domain': {
+    variable: 'TRUST_DOMAIN',
+    value: 'NAME',
+    fallback: 'cluster.local',
+    meaning: 'the trust domain of every certificate',
+  },
+  authorizer: {
+    variable: 'CA_AUTHORIZER_FILE',
+    value: 'FILE',
+    meaning: 'YAML: which token may have which identities; reloaded',
+  },
+  'default-ttl': {
+    variable: 'DEFAULT_WORKLOAD_CERT_TTL',
+    value: 'TIME',
+    fallback: '24h',
+    meaning: 'lifetime of a certificate when the request names none',
+  },
+  'max-ttl': {
+    variable: 'MAX_WORKLOAD_CERT_TTL',
+    value: 'TIME',
+    fallback: '2160h',
+    meaning: 'longest lifetime that is granted',
+  },
+  'root-ttl': {
+    variable: 'CITADEL_SELF_SIGNED_CA_CERT_TTL',
+    value: 'TIME',
+    fallback: '87600h',
+    meaning: 'lifetime of a root certificate of our own',
+  },
+  'serving-names': {
+    variable: 'ISTIOD_CUSTOM_HOST',
+    value: 'NAMES',
+    fallback: '',
+    meaning: `further names and addresses of this server, with commas; always ${SERVING_NAMES.join(', ')}`,
+  },
+  'write-root': {
+    variable: 'CA_WRITE_ROOT',
+    value: 'FILE',
+    meaning: 'write the root certificates here at start and when they change',
+  },
+  'write-crl': { variable: 'CA_WRITE_CRL', value: 'FILE', meaning: 'the same for the revocation lists of ca-crl.pem' },
+  'log-format': {
+    variable: 'LOG_FORMAT',
+    value: 'FORMAT',
+    fallback: 'plain',
+    meaning: 'plain or json; the log goes to standard error',
+  },
+  'log-level': {
+    variable: 'RUST_LOG',
+    value: 'LEVEL',
+    fallback: 'info',
+    meaning: 'off, error, warn, info, debug or trace',
+  },
+} as const satisfies Record<string, Option>
+
+type OptionName = keyof typeof OPTIONS
+
+export function caUsage(): string {
+  const lines = Object.entries<Option>(OPTIONS).map(([name, { variable, value, fallback, meaning }]) => {
+    const shown = fallback ? ` [${fallback}]` : ''
+    return `  --${`${name} ${value}`.padEnd(22)} ${variable.padEnd(32)} ${meaning}${shown}`
+  })
+  return `ca: Istio's certificate service for the proxies of a mesh, gRPC over TLS 1.3.
+
+usage: ca --authorizer FILE (--state-dir DIR | --cacerts DIR) [options]
+
+Each option may be given as a variable instead; the option wins. TIME is like 30m, 24h, 1h30m or a number of seconds.
+${lines.join('\n')}
+  --help                                                    this text
+
+The authorizer file:
+  nodes:                       # node proxies; each may have certificates for exactly its service accounts
+    - name: node-a
+      tokenFile: node-a.token  # or token: or tokenSha256:
+      serviceAccounts: [default/client, default/server]
+  workloads:                   # proxies of one workload
+    - serviceAccount: default/alone
+      tokenFile: alone.token
+
+Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot run, 2 when options or variables are wrong.
+`
+}
+
+/** The configuration, or that the help is wanted. Throws CaError 'usage' that lists every problem. */
+export function readCaOptions(
+  words: readonly string[],
+  variables: Readonly<Record<string, string | undefined>>,
+): CaConfig | 'help' {
+  const given = new Given(words, variables)
+  if (given.wantsHelp) return 'help'
+  const config: CaConfig = {
+    listen: given.read('listen', parseListen),
+    signing: readSigning(given),
+    trustDomain: given.read('trust-domain', parseTrustDomain),
+    authorizerPath: given.required('authorizer'),
+    defaultTtlMs: given.read('default-ttl', parseDurationMs),
+    maxTtlMs: given.read('max-ttl', parseDurationMs),
+    rootTtlMs: given.read('root-ttl', parseDurationMs),
+    servingNames: [...new Set([...SERVING_NAMES, ...given.read('serving-names', parseNames)])],
+    rootOutputPath: given.optional('write-root'),
+    crlOutputPath: given.optional('write-crl'),
+    logFormat: given.read('log-format', parseLogFormat),
+    logLevels: given.read('log-level', parseLogLevels),
+  }
+  if (config.defaultTtlMs > config.maxTtlMs) given.report('--default-ttl is longer than --max-ttl')
+  given.finish()
+  return config
+}
+
+function readSigning(given: Given): CaConfig['signing'] {
+  const stateDirectory = given.optional('state-dir')
+  const importedDirectory = given.optional('cacerts')
+  if ((stateDirectory === undefined) === (importedDirectory === undefined)) {
+    given.report('give one of --state-dir (CA_STATE_DIR) and --cacerts (ROOT_CA_DIR)')
+  }
+  return importedDirectory === undefined ? { stateDirectory: stateDirectory ?? '' } : { importedDirectory }
+}
+
+/** What was given by options and variables; collects problems instead of throwing at the first. */
+class Given {
+  readonly wantsHelp: boolean
+  readonly #values = new Map<string, { readonly text: string; readonly where: string }>()
+  readonly #problems: string[] = []
+
+  constructor(words: readonly string[], variables: Readonly<Record<string, string | undefined>>) {
+    for (const [name, { variable }] of Object.entries<Option>(OPTIONS)) {
+      const text = variables[variable]
+      if (text) this.#values.set(name, { text, where: variable })
+    }
+    const options = Object.fromEntries(Object.keys(OPTIONS).map((name) => [name, { type: 'string' as const }]))
+    const { tokens } = parseArgs({
+      args: [...words],
+      options: { ...options, help: { type: 'boolean', short: 'h' } },
+      strict: false,
+      tokens: true,
+    })
+    this.wantsHelp = tokens.some((token) => token.kind === 'option' && token.name === 'help')
+    for (const token of tokens) {
+      if (token.kind === 'positional') this.report(`unknown word ${JSON.stringify(token.value)}`)
+      if (token.kind !== 'option' || token.name === 'help') continue
+      if (!Object.hasOwn(OPTIONS, token.name)) this.report(`unknown option ${token.rawName}`)
+      else if (token.value === undefined || token.value === '') this.report(`${token.rawName} needs a value`)
+      else this.#values.set(token.name, { text: token.value, where: token.rawName })
+    }
+  }
+
+  report(sentence: string): void {
+    this.#problems.push(sentence)
+  }
+
+  optional(name: OptionName): string | undefined {
+    return this.#values.get(name)?.text
+  }
+
+  required(name: OptionName): string {
+    const text = this.optional(name)
+    if (text === undefined) this.report(`--${name} (${OPTIONS[name].variable}) is missing: ${OPTIONS[name].meaning}`)
+    return text ?? ''
+  }
+
+  /** The value, or the fallback after a problem was noted. `parse` throws with what is wrong. */
+  read<T>(name: OptionName, parse: (text: string) => T): T {
+    const option: Option = OPTIONS[name]
+    const fallback = option.fallback ?? ''
+    const { text, where } = this.#values.get(name) ?? { text: fallback, where: '' }
+    try {
+      return parse(text)
+    } catch (error) {
+      this.report(`${where} ${JSON.stringify(text.slice(0, 100))}: ${messageOf(error)}`)
+      return parse(fallback)
+    }
+  }
+
+  finish(): void {
+    if (this.#problems.length === 0) return
+    throw new CaError('usage', `wrong options:\n${this.#problems.map((problem) => `  - ${problem}`).join('\n')}`)
+  }
+}
+
+function parseListen(text: string): SocketAddress {
+  const [, address = '', port = ''] = /^(.*):(\d{1,5})$/u.exec(text) ?? []
+  const bare = address === '' ? '::' : address.replace(/^\[(.*)\]$/u, '$1')
+  // [::1] and 127.0.0.1, not ::1 without its brackets.
+  const isWritten = isIP(bare) === 4 || address === '' || address.startsWith('[')
+  if (port !== '' && isIP(bare) !== 0 && isWritten && Number(port) <= 65_535)
+    return { address: bare, port: Number(port) }
+  throw new Error('write address:port, such as 127.0.0.1:15012 or [::]:15012')
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+function parseDurationMs(text: string): number {
+  let totalMs = /^\d{1,10}$/u.test(text) ? Number(text) * 1_000 : 0
+  if (/^(\d{1,10}(ms|s|m|h))+$/u.test(text)) {
+    for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h)/gu))
+      totalMs += Number(count) * (UNITS_MS[unit ?? ''] ?? 0)
+  }
+  if (totalMs >= 1_000) return totalMs
+  throw new Error('write a time of at least a second, like 30m, 24h or 1h30m')
+}
+
+function parseNames(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim())
+  return names.filter((name) => {
+    if (name === '' || isIP(name) !== 0 || (name.length <= 253 && /^(\*\.)?[\w-]+(\.[\w-]+)*$/u.test(name)))
+      return name !== ''
+    throw new Error(`${JSON.stringify(name)} is neither a DNS name nor an IP address`)
+  })
+}
+
+function parseLogLevels(text: string): string {
+  return new LogLevels(text).toString()
+}
+
+function parseLogFormat(text: string): LogFormat {
+  if (text === 'plain' || text === 'json') return text
+  throw new Error('write plain or json')
+}

@@ -1,0 +1,220 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { splitPem } from '../../certificates/index.ts'
+import { systemClock } from '../../clock/index.ts'
+import { SpiffeId } from '../../identity/index.ts'
+import { silentLog } from '../../telemetry/index.ts'
+import {
+  eventually,
+  newAuthority,
+  NODE_TOKEN,
+  temporaryDirectory,
+  writeAuthority,
+  type Teardown,
+} from '../ca-fixture.ts'
+import { createCaClient } from '../client/index.ts'
+import { caUsage, readCaOptions } from './ca-options.ts'
+
+const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url))
+const NEEDED = ['--authorizer', 'a.yaml', '--state-dir', 'state']
+const id = SpiffeId.of('cluster.local', 'default', 'client')
+
+function problemsOf(words: string[], variables: Record<string, string> = {}): string {
+  try {
+    readCaOptions(words, variables)
+    return 'none'
+  } catch (error) {
+    return error instanceof Error ? error.message : ''
+  }
+}
+
+interface Run {
+  readonly child: ChildProcess
+  output(): string
+  /** Resolves with the exit code. */
+  readonly ended: Promise<unknown>
+}
+
+function start(t: Teardown, words: string[]): Run {
+  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'], env: {} })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (part: string) => (text += part))
+  const ended = once(child, 'close').then(([code]: unknown[]) => code)
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  return { child, output: () => text, ended }
+}
+
+async function ready(run: Run): Promise<string> {
+  let ended = false
+  void run.ended.then(() => (ended = true))
+  await eventually(() => ended || run.output().includes('ready:'))
+  const port = /127\.0\.0\.1:(\d+)/u.exec(run.output())?.[1]
+  if (port === undefined) throw new Error(run.output())
+  return `https://127.0.0.1:${port}`
+}
+
+void t.test('options win over variables, and both over the defaults', async (t) => {
+  t.match(readCaOptions(NEEDED, {}), {
+    listen: { address: '::', port: 15_012 },
+    signing: { stateDirectory: 'state' },
+    trustDomain: 'cluster.local',
+    defaultTtlMs: 86_400_000,
+    maxTtlMs: 90 * 86_400_000,
+    rootTtlMs: 3650 * 86_400_000,
+    servingNames: ['localhost', '127.0.0.1', '::1', 'istiod.istio-system.svc'],
+    rootOutputPath: undefined,
+    logFormat: 'plain',
+  })
+  const variables = {
+    CA_AUTHORIZER_FILE: 'b.yaml',
+    ROOT_CA_DIR: '/etc/cacerts',
+    TRUST_DOMAIN: 'mesh.example',
+    MAX_WORKLOAD_CERT_TTL: '1h30m',
+    DEFAULT_WORKLOAD_CERT_TTL: '600',
+    ISTIOD_CUSTOM_HOST: 'ca.example, 10.0.0.1,localhost',
+    CA_LISTEN_ADDRESS: ':0',
+    CA_WRITE_ROOT: '',
+  }
+  t.match(readCaOptions(['--trust-domain=other.example', '--listen', '[fd00::1]:1'], variables), {
+    listen: { address: 'fd00::1', port: 1 },
+    signing: { importedDirectory: '/etc/cacerts' },
+    authorizerPath: 'b.yaml',
+    trustDomain: 'other.example',
+    maxTtlMs: 5_400_000,
+    defaultTtlMs: 600_000,
+    servingNames: ['localhost', '127.0.0.1', '::1', 'istiod.istio-system.svc', 'ca.example', '10.0.0.1'],
+    rootOutputPath: undefined,
+  })
+  t.equal(readCaOptions(['--help', '--nonsense'], {}), 'help')
+  for (const name of ['--listen', '--cacerts', 'ROOT_CA_DIR', 'TRUST_DOMAIN', '--write-crl'])
+    t.ok(caUsage().includes(name))
+})
+
+void t.test('every wrong option is reported at once', async (t) => {
+  const problems = problemsOf(
+    [
+      '--listen',
+      '::1:80',
+      '--state-dir',
+      'a',
+      '--cacerts',
+      'b',
+      '--max-ttl',
+      'soon',
+      '--nonsense',
+      'word',
+      '--log-format=xml',
+    ],
+    { TRUST_DOMAIN: 'a b', RUST_LOG: 'loud', ISTIOD_CUSTOM_HOST: 'a b' },
+  )
+  for (const part of [
+    /--listen "::1:80": write address:port/,
+    /give one of --state-dir/,
+    /--max-ttl "soon"/,
+    /unknown option --nonsense/,
+    /unknown word "word"/,
+    /--log-format "xml"/,
+    /TRUST_DOMAIN "a b"/,
+    /RUST_LOG "loud"/,
+    /ISTIOD_CUSTOM_HOST "a b"/,
+    /--authorizer \(CA_AUTHORIZER_FILE\) is missing/,
+  ]) {
+    t.match(problems, part)
+  }
+  t.match(problemsOf([...NEEDED, '--default-ttl', '91h', '--max-ttl', '90h']), /longer than --max-ttl/)
+  for (const listen of ['15012', 'ca:1', '[::1]', '127.0.0.1:70000', '[127.0.0.1', '300.0.0.1:1']) {
+    t.match(problemsOf([...NEEDED, '--listen', listen]), /--listen/, listen)
+  }
+  t.equal(problemsOf([...NEEDED, '--listen', '127.0.0.1:0']), 'none')
+})
+
+void t.test('the program: help, wrong options and what keeps it from running', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const help = start(t, ['--help'])
+  t.equal(await help.ended, 0)
+  t.equal(help.output(), caUsage())
+  const wrong = start(t, ['--bogus'])
+  t.equal(await wrong.ended, 2)
+  t.match(wrong.output(), /unknown option --bogus/)
+
+  const [state, authorizer] = [join(directory, 'state'), join(directory, 'authorizer.yaml')]
+  await mkdir(state)
+  await chmod(state, 0o755)
+  await writeFile(authorizer, 'nodes:\n  - {name: a}\n')
+  const broken = start(t, ['--state-dir', state, '--authorizer', authorizer])
+  t.equal(await broken.ended, 1)
+  t.match(broken.output(), /state has mode 0755/)
+  t.match(
+    broken.output(),
+    /authorizer.yaml cannot be used: line 2: give exactly one of token/,
+    'both are reported together',
+  )
+
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const bound = taken.address()
+  const port = bound !== null && typeof bound === 'object' ? bound.port : 0
+  await chmod(state, 0o700)
+  await writeFile(authorizer, 'nodes: []')
+  const second = start(t, ['--state-dir', state, '--authorizer', authorizer, '--listen', `127.0.0.1:${port}`])
+  t.equal(await second.ended, 1)
+  t.match(second.output(), new RegExp(`The CA cannot listen: .*EADDRINUSE.*127.0.0.1:${port}`))
+  taken.close()
+})
+
+void t.test('the program: serves, reloads, ends at SIGTERM, and keeps its root', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const [authorizer, root] = [join(directory, 'authorizer.yaml'), join(directory, 'root.pem')]
+  await writeFile(authorizer, `nodes: [{name: a, token: ${NODE_TOKEN}, serviceAccounts: [default/client]}]`)
+  const words = ['--authorizer', authorizer, '--listen', '127.0.0.1:0', '--write-root', root]
+  const fetchFrom = async (address: string): Promise<readonly string[]> => {
+    const options = {
+      address,
+      roots: root,
+      token: { value: NODE_TOKEN },
+      clusterId: 'Kubernetes',
+      secretTtlMs: 3_600_000,
+    }
+    const client = createCaClient({ ...options, impersonate: true, clock: systemClock, log: silentLog })
+    try {
+      return (await client.fetch(id, new AbortController().signal)).rootsPem
+    } finally {
+      client.close()
+    }
+  }
+
+  const own = [...words, '--state-dir', join(directory, 'state')]
+  const first = start(t, own)
+  const roots = await fetchFrom(await ready(first))
+  t.same(roots, splitPem(await readFile(root, 'utf8')))
+  t.equal((await stat(root)).mode & 0o777, 0o644)
+  first.child.kill('SIGTERM')
+  t.equal(await first.ended, 0)
+  t.match(first.output(), /stopping/)
+  const again = start(t, [...own, '--log-format', 'json'])
+  t.same(await fetchFrom(await ready(again)), roots, 'the same root after a restart')
+  again.child.kill('SIGINT')
+  t.equal(await again.ended, 0)
+
+  const imported = join(directory, 'cacerts')
+  await mkdir(imported)
+  const [old, fresh] = [newAuthority('old'), newAuthority('fresh')]
+  await writeAuthority(imported, old, { rootsPem: old.pem })
+  const third = start(t, [...words, '--cacerts', imported])
+  const address = await ready(third)
+  t.same(await fetchFrom(address), splitPem(old.pem))
+  await writeAuthority(imported, old, { rootsPem: old.pem + fresh.pem })
+  await eventually(async () => splitPem(await readFile(root, 'utf8')).length === 2)
+  t.equal((await fetchFrom(address)).length, 2, 'the bundle is handed out whole')
+  third.child.kill('SIGTERM')
+  t.equal(await third.ended, 0)
+})
