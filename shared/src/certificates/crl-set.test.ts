@@ -19,6 +19,7 @@ import { extension } from './extensions.ts'
 import { CertificateError, CrlSet, generateKeyPair, parseX509, verifyClient, verifyServer } from './index.ts'
 import { MAX_CRL_BYTES } from './crl-set.ts'
 import { OID } from './object-identifiers.ts'
+import { hasOpenssl, openssl } from './openssl-fixture.ts'
 import { writePem } from './pem.ts'
 
 const root = authority('root')
@@ -51,6 +52,14 @@ void t.test('a certificate that its issuer has listed is refused, by server and 
   t.equal(verdictOf([good], crl), 'accepted', 'what no list speaks of is not revoked')
   t.equal(verdictOf([bad], undefined), 'accepted')
   t.equal(crl.size, 1)
+})
+
+void t.test('the lists of these tests are ones for OpenSSL too', { skip: !hasOpenssl && 'no openssl' }, async (t) => {
+  const files = {
+    'crl.pem': crlPem(revocationList(root, [leafOf(root)], { nextUpdateMs: NOW + DAY })),
+    'root.pem': root.pem,
+  }
+  t.match(openssl(files, 'crl', '-in', 'crl.pem', '-CAfile', 'root.pem', '-noout'), /verify OK/u)
 })
 
 void t.test('an intermediate that is listed takes all below it along', async (t) => {

@@ -1,28 +1,20 @@
 import { Buffer } from 'node:buffer'
-import { spawnSync } from 'node:child_process'
-import { createPublicKey, sign } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import * as fc from 'fast-check'
+import { createPublicKey } from 'node:crypto'
 import t from 'tap'
-import { authority, CLIENT, DAY, NOW, otherKeys, SERVER, workload } from './certificate-fixture.ts'
 import {
-  bitString,
-  objectIdentifier,
-  octetString,
-  readDer,
-  sequence,
-  set,
-  tagged,
-  toDer,
-  unsignedInteger,
-  utf8String,
-  type DerNode,
-} from './der.ts'
-import { extension, subjectAltName } from './extensions.ts'
+  authority,
+  CA_EXTENSIONS,
+  CLIENT,
+  oddAuthority,
+  type Authority,
+  DAY,
+  NOW,
+  otherKeys,
+  workload,
+} from './certificate-fixture.ts'
+import { toDer } from './der.ts'
+import { authorityKeyIdentifier, basicConstraints, keyIdOf, keyUsage, subjectKeyIdentifier } from './extensions.ts'
 import {
-  CertificateError,
   createCsr,
   generateKeyPair,
   issueAuthority,
@@ -32,42 +24,16 @@ import {
   readCsr,
   readKeyPair,
   readSigner,
-  type KeyPair,
 } from './index.ts'
+import { openssl, hasOpenssl } from './openssl-fixture.ts'
 import { KEY_USAGE, OID } from './object-identifiers.ts'
-import { readPem, writePem } from './pem.ts'
-import { signatureIdentifier, signed } from './signature-algorithm.ts'
-import { distinguishedName } from './write-certificate.ts'
+import { signatureIdentifier } from './signature-algorithm.ts'
 
 const TWO_MINUTES = 120_000
 
 function endOf(pem: string): number {
   return parseCertificate(parseX509(pem)).notAfterMs
 }
-
-/** True when `work` succeeds or throws an error of this room. */
-function isHandled(work: () => unknown): boolean {
-  try {
-    work()
-    return true
-  } catch (error) {
-    return error instanceof CertificateError
-  }
-}
-
-/** Runs OpenSSL's command line beside files of these texts; undefined where it is not installed. */
-function openssl(files: Record<string, string>, ...args: string[]): string | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'ambit-openssl-'))
-  try {
-    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
-    const { error, stdout, stderr } = spawnSync('openssl', args, { cwd: folder, encoding: 'utf8' })
-    return error ? undefined : stdout + stderr
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-}
-
-const hasOpenssl = openssl({}, 'version') !== undefined
 
 void t.test('a leaf certificate is what Istio asks for', async (t) => {
   const root = authority('root')
@@ -166,15 +132,30 @@ void t.test('the name is critical where the subject is empty, and only there', a
 })
 
 void t.test('every kind of CA key signs every kind of workload key', async (t) => {
-  const signers: Record<string, KeyPair> = {
+  const signers = {
     p256: generateKeyPair(),
     p384: otherKeys.p384(),
     p521: otherKeys.p521(),
     ed25519: otherKeys.ed25519(),
     rsa: otherKeys.rsa(2048),
   }
+  const ecdsa = '1.2.840.10045.4.3'
+  const algorithms: Record<string, string> = {
+    p256: `${ecdsa}.2`,
+    p384: `${ecdsa}.3`,
+    p521: `${ecdsa}.4`,
+    ed25519: '1.3.101.112',
+    rsa: '1.2.840.113549.1.1.11',
+  }
+  t.equal(toDer(signatureIdentifier(signers.p256.privateKey)).toString('hex'), '300a06082a8648ce3d040302')
+  t.equal(
+    toDer(signatureIdentifier(signers.rsa.privateKey)).toString('hex'),
+    '300d06092a864886f70d01010b0500',
+    'with NULL',
+  )
   for (const [name, key] of Object.entries(signers)) {
     const root = authority(name, { key })
+    t.equal(root.signer.certificate.signatureAlgorithm, algorithms[name], 'with the digest that suits its strength')
     for (const [kind, leafKey] of Object.entries(signers)) {
       const { publicKeyDer } = readCsr(createCsr(leafKey, CLIENT))
       const leaf = parseX509(
@@ -222,127 +203,31 @@ void t.test(
   },
 )
 
-void t.test('a signing request of OpenSSL is understood', { skip: !hasOpenssl && 'no openssl' }, async (t) => {
-  const { privateKeyPem, publicKeyDer } = generateKeyPair()
-  const args = [
-    'req',
-    '-new',
-    '-key',
-    'key.pem',
-    '-subj',
-    '/O=x/CN=some body',
-    '-addext',
-    `subjectAltName=URI:${CLIENT.toString()},DNS:a.b`,
-  ]
-  const request = readCsr(openssl({ 'key.pem': privateKeyPem }, ...args) ?? '')
-  t.same(request.publicKeyDer, publicKeyDer)
-  t.equal(request.commonName, 'some body')
-  t.same(request.uris, [CLIENT.toString()])
-})
-
-/** A signing request field by field. */
-function oddRequest(
-  key: KeyPair,
-  parts: { subject?: DerNode; attributes?: readonly DerNode[]; signedWith?: KeyPair } = {},
-): string {
-  const { subject = sequence(), attributes = [], signedWith = key } = parts
-  const body = sequence(unsignedInteger(Buffer.of(0)), subject, readDer(key.publicKeyDer), tagged(0, ...attributes))
-  return writePem('CERTIFICATE REQUEST', signed(body, signedWith.privateKey))
-}
-
-void t.test('a request says whose key it is, and nothing else counts', async (t) => {
-  const key = generateKeyPair()
-  t.same(readCsr(createCsr(key, SERVER)), {
-    publicKeyDer: key.publicKeyDer,
-    commonName: undefined,
-    uris: [SERVER.toString()],
-  })
-  t.same(readCsr(oddRequest(key)), { publicKeyDer: key.publicKeyDer, commonName: undefined, uris: [] })
-  const named = readCsr(
-    oddRequest(key, { subject: distinguishedName({ organization: 'o', commonName: 'c'.repeat(64) }) }),
-  )
-  t.equal(named.commonName, 'c'.repeat(64))
-  const other = sequence(objectIdentifier('1.2.3.4'), set(utf8String('challenge')))
-  const wishes = sequence(
-    objectIdentifier(OID.extensionRequest),
-    set(
-      sequence(extension(OID.keyUsage, true, sequence()), subjectAltName({ uris: ['a', 'b'], dnsNames: ['c'] }, false)),
-    ),
-  )
-  t.same(readCsr(oddRequest(key, { attributes: [other, wishes] })).uris, ['a', 'b'])
-})
-
-void t.test('a request that must not be signed is refused', async (t) => {
-  const key = generateKeyPair()
-  const good = createCsr(key, CLIENT)
-  const { der = Buffer.alloc(0) } = readPem(good)[0] ?? {}
-  const flipped = Buffer.from(der)
-  flipped[flipped.length - 1] = (flipped.at(-1) ?? 0) ^ 1
-  const body = sequence(unsignedInteger(Buffer.of(0)), sequence(), readDer(key.publicKeyDer), tagged(0))
-  const badSignature = sequence(body, signatureIdentifier(key.privateKey), bitString(Buffer.from('x')))
-  const oldAlgorithm = sequence(body, sequence(objectIdentifier('1.2.840.10045.4.1')), bitString(Buffer.from('x'))) // ECDSA, SHA-1
-  const oddKey = otherKeys.secp256k1()
-  const oddBody = sequence(unsignedInteger(Buffer.of(0)), sequence(), readDer(oddKey.publicKeyDer), tagged(0))
-  const oddSignature = bitString(sign('sha256', toDer(oddBody), oddKey.privateKey))
-  const oddCurve = sequence(oddBody, signatureIdentifier(key.privateKey), oddSignature)
-  const refused: Record<string, string> = {
-    empty: '',
-    'no PEM': der.toString('base64'),
-    'two requests': good + good,
-    'a certificate': authority('root').pem,
-    'another label': writePem('NEW CERTIFICATE REQUEST', der),
-    'cut short': writePem('CERTIFICATE REQUEST', der.subarray(0, -1)),
-    'bytes behind': writePem('CERTIFICATE REQUEST', Buffer.concat([der, Buffer.of(0)])),
-    'a flipped bit in the signature': writePem('CERTIFICATE REQUEST', flipped),
-    'no signature': writePem('CERTIFICATE REQUEST', toDer(badSignature)),
-    'SHA-1': writePem('CERTIFICATE REQUEST', toDer(oldAlgorithm)),
-    'the signature of another key': oddRequest(key, { signedWith: generateKeyPair() }),
-    'the signature of a key of another kind': oddRequest(key, { signedWith: otherKeys.ed25519() }),
-    'a small RSA key': oddRequest(otherKeys.rsa(1024)),
-    'a curve that TLS has not': writePem('CERTIFICATE REQUEST', toDer(oddCurve)),
-    'a common name that is too long': oddRequest(key, { subject: distinguishedName({ commonName: 'c'.repeat(65) }) }),
-    'a common name with NUL': oddRequest(key, { subject: distinguishedName({ commonName: 'a\0b' }) }),
-    'names that are no DER': oddRequest(key, {
-      attributes: [
-        sequence(
-          objectIdentifier(OID.extensionRequest),
-          set(sequence(sequence(objectIdentifier(OID.subjectAltName), octetString(Buffer.from('x'))))),
-        ),
-      ],
-    }),
-    'too long': `${' '.repeat(16 * 1024)}${good}`,
-  }
-  for (const [name, pem] of Object.entries(refused))
-    t.throws(() => readCsr(pem), { name: 'CertificateError', code: 'bad-request' }, name)
-})
-
-void t.test('whatever bytes arrive as a request or a certificate, they are refused in our words', async () => {
-  const request = readPem(createCsr(generateKeyPair(), CLIENT))[0]?.der ?? Buffer.alloc(0)
-  const leaf = parseX509(workload(authority('root'), CLIENT).chainPem[0] ?? '').raw
-  const change = fc.record({ at: fc.nat(2000), to: fc.nat(255) })
-  fc.assert(
-    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), fc.constantFrom(request, leaf), (changes, good) => {
-      const bytes = Buffer.from(good)
-      for (const { at, to } of changes) bytes[at % bytes.length] = to
-      return (
-        isHandled(() => readCsr(writePem('CERTIFICATE REQUEST', bytes))) &&
-        isHandled(() => parseCertificate(parseX509(bytes)))
-      )
-    }),
-    { numRuns: 500 },
-  )
-})
-
 void t.test('a CA certificate and a key that do not make a signer are refused', async (t) => {
   const root = authority('root')
   const leafKey = generateKeyPair()
   const leaf = issueCertificate({ signer: root.signer, publicKeyDer: leafKey.publicKeyDer, nowMs: NOW, ttlMs: DAY })
   t.throws(() => readSigner(root.pem, leafKey.privateKeyPem), { code: 'bad-signer' }, 'the key of another')
   t.throws(() => readSigner(leaf, leafKey.privateKeyPem), { code: 'bad-signer' }, 'no CA')
+  const mute = oddAuthority('may not sign', [keyUsage(KEY_USAGE.crlSign), basicConstraints({})])
+  t.throws(() => readSigner(mute.pem, mute.key.privateKeyPem), { code: 'bad-signer' }, 'a CA that may not sign')
+  const plain = oddAuthority('says nothing of usage', [basicConstraints({})])
+  t.ok(readSigner(plain.pem, plain.key.privateKeyPem))
   t.throws(() => readSigner('x', leafKey.privateKeyPem), { code: 'malformed' }, 'no certificate')
   t.throws(() => readSigner(root.pem, 'x'), { code: 'malformed' }, 'no key')
   t.throws(() => readKeyPair(root.pem), { code: 'malformed' }, 'a certificate is no key')
   t.throws(() => createCsr(otherKeys.x25519(), CLIENT), { code: 'bad-signer' }, 'a key that cannot sign')
+})
+
+void t.test("a leaf names its signer's key as the signer does, and by the key where it does not", async (t) => {
+  const { publicKeyDer } = generateKeyPair()
+  const keyId = Buffer.from('0123456789abcdef', 'hex')
+  const named = oddAuthority('named', [...CA_EXTENSIONS, subjectKeyIdentifier(keyId)])
+  const unnamed = oddAuthority('unnamed', CA_EXTENSIONS)
+  const issuedBy = ({ signer }: Authority): Buffer =>
+    parseX509(issueCertificate({ signer, publicKeyDer, identity: CLIENT, nowMs: NOW, ttlMs: DAY })).raw
+  t.ok(issuedBy(named).includes(toDer(authorityKeyIdentifier(keyId))))
+  t.ok(issuedBy(unnamed).includes(toDer(authorityKeyIdentifier(keyIdOf(unnamed.key.publicKeyDer)))))
 })
 
 void t.test('an old key of a CA in its own format is read', async (t) => {

@@ -111,6 +111,11 @@ void t.test('certificates that do not keep to the rules are not read', async (t)
   for (const [name, extensions] of Object.entries(refused)) {
     t.throws(() => parseCertificate(parseX509(oddLeaf(root, extensions))), { code: 'malformed' }, name)
   }
+  const longest = extension(OID.basicConstraints, true, sequence(boolean(true), unsignedInteger(Buffer.of(127))))
+  const most = subjectAltName({ uris: Array.from({ length: 256 }, () => 'a') }, true)
+  const atLimits = parseCertificate(parseX509(oddLeaf(root, [...many.slice(0, 30), longest, most])))
+  t.equal(atLimits.pathLength, 127)
+  t.equal(atLimits.uris.length, 256)
   const plain = parseCertificate(parseX509(oddLeaf(root, [extension('1.2.3', false, sequence()), names, constraints])))
   t.same(plain.uris, [CLIENT.toString()], 'an unknown extension that is not critical does no harm')
 })
@@ -183,12 +188,18 @@ void t.test("a CA's answer that cannot be used is refused", async (t) => {
     ['junk as the leaf', 'malformed', [junk, root.pem]],
     ['junk as an intermediate', 'malformed', [leaf, junk, root.pem]],
     ['a chain without end', 'malformed', [leaf.repeat(9), root.pem]],
+    [
+      'roots without end',
+      'malformed',
+      [leaf, Array.from({ length: 257 }, () => authority('one of many').pem).join('')],
+    ],
     ['the certificate of another', 'identity-mismatch', [issue(SERVER), root.pem]],
     ['a certificate of nobody', 'identity-mismatch', [issue(undefined), root.pem]],
     ['another one first', 'identity-mismatch', [two, root.pem]],
     ['nobody where the CA decides', 'no-identity', [issue(undefined), root.pem], null],
     ['the certificate of another key', 'key-mismatch', [workload(root, CLIENT).chainPem[0] ?? '', root.pem]],
   ]
+  t.equal(workloadCertificateFrom(CLIENT, key.privateKeyPem, [leaf.repeat(8), root.pem], silentLog).chainPem.length, 8)
   for (const [name, code, answer, identity = CLIENT] of refused) {
     t.throws(
       () => workloadCertificateFrom(identity ?? undefined, key.privateKeyPem, answer, silentLog),

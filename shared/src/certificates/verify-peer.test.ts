@@ -126,6 +126,9 @@ void t.test(
     const foreign = SpiffeId.of('other.domain', 'shop', 'server')
     t.equal(serverVerdict(foreign, [foreign]), 'accepted')
     t.equal(serverVerdict(SERVER, []), 'wrong-identity')
+    const message =
+      /^The server is spiffe:\/\/cluster.local\/ns\/shop\/sa\/client; expected spiffe:\/\/cluster.local\/ns\/shop\/sa\/server\.$/u
+    t.throws(() => verifyServer(presented(...workload(root, CLIENT).chainPem), own, [SERVER], NOW), { message })
     t.equal(serverVerdict(SERVER, [CLIENT, foreign]), 'wrong-identity')
     t.equal(serverVerdict(SERVER, [SpiffeId.of('cluster.local', 'shop', 'serve')]), 'wrong-identity')
     t.equal(serverVerdict(SERVER, [SpiffeId.of('cluster.local', 'sho', 'server')]), 'wrong-identity')
@@ -238,6 +241,14 @@ void t.test('intermediates are found in any order, among others, and not needed 
   t.equal(verdictOf([leaf, unreadable.pem, b.pem, a.pem]), 'accepted')
 })
 
+void t.test('an issuer whose key nobody can read has signed nothing', async (t) => {
+  const publicKeyDer = toDer(sequence(sequence(objectIdentifier('1.2.3.4')), bitString(Buffer.from('key'))))
+  const subject = distinguishedName({ commonName: 'odd key' })
+  const middle = oddLeaf(root, CA_EXTENSIONS, { subject, publicKeyDer })
+  const leaf = oddLeaf(root, Object.values(leafExtensions()), { issuer: subject })
+  t.equal(verdictOf([leaf, middle]), 'untrusted')
+})
+
 void t.test('where there are two ways to a root, one that is good will do', async (t) => {
   const key = generateKeyPair()
   const expired = authority('middle', { under: root, key, nowMs: NOW - 2 * DAY, ttlMs: DAY })
@@ -246,6 +257,8 @@ void t.test('where there are two ways to a root, one that is good will do', asyn
   t.equal(verdictOf([leaf, expired.pem]), 'expired')
   t.equal(verdictOf([leaf, expired.pem, current.pem]), 'accepted')
   t.equal(verdictOf([leaf, current.pem, expired.pem]), 'accepted')
+  const early = authority('middle', { under: root, key, nowMs: NOW + DAY })
+  t.equal(verdictOf([leaf, expired.pem, early.pem]), 'expired', 'the first reason is told')
 })
 
 void t.test('only a CA that may sign is an issuer', async (t) => {
