@@ -32,7 +32,7 @@ void t.test('the defaults are those of Istio’s ztunnel', async (t) => {
   t.equal(config.ca.address, 'https://localhost:15012')
   t.equal(config.ca.secretTtlMs, 86_400_000)
   t.equal(config.drainDeadlineMs, 5_000)
-  t.equal(config.trustDomain, 'cluster.local')
+  t.equal(config.worker.trustDomain, 'cluster.local')
 })
 
 void t.test('every problem is reported, each with its variable', async (t) => {

@@ -15,6 +15,8 @@ export interface WorkerConfig {
   readonly network: string
   readonly nodeName: string | undefined
   readonly clusterId: string
+  /** Of the identities of pods whose mesh record names none. */
+  readonly trustDomain: string
   /** SO_MARK of every socket made in a pod's namespace; undefined leaves it unset. */
   readonly packetMark: number | undefined
   /** true: must work; false: off; undefined: on where the kernel permits it (Istio's ENABLE_ORIG_SRC). */
@@ -51,7 +53,6 @@ export interface ZtunnelConfig {
     readonly headers: Readonly<Record<string, string>>
     readonly secretTtlMs: number
   }
-  readonly trustDomain: string
   readonly portReuse: boolean
   readonly drainDeadlineMs: number
   readonly crlPath: string | undefined
@@ -91,11 +92,6 @@ function read(env: Environment): ZtunnelConfig {
     localMesh: readLocalMesh(env),
     localPodsPath: readPodsPath(env, mode),
     ca: readCa(env),
-    trustDomain: env.text(
-      'TRUST_DOMAIN',
-      'cluster.local',
-      'trust domain of the identities that the local file leaves open',
-    ),
     portReuse: env.boolean(
       'INPOD_PORT_REUSE',
       true,
@@ -109,6 +105,11 @@ function read(env: Environment): ZtunnelConfig {
       network: env.text('NETWORK', '', 'network of this node'),
       nodeName: env.optional('NODE_NAME', 'name of this node; only its workloads are served') || undefined,
       clusterId: readClusterId(env),
+      trustDomain: env.text(
+        'TRUST_DOMAIN',
+        'cluster.local',
+        'trust domain of the identities that the local file leaves open',
+      ),
       packetMark: readMark(env, mode),
       originalSource: readOriginalSource(env),
       ipv6Enabled: env.boolean('IPV6_ENABLED', true, 'listen on IPv6 as well'),

@@ -1,0 +1,30 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+
+/** Resources of a LOCAL_XDS_PATH file, as they are written. */
+export type Resource = Readonly<Record<string, unknown>>
+
+/** The directory of a mesh's files, removed with it. */
+export class MeshFiles {
+  readonly directory = mkdtempSync(join(tmpdir(), 'ambit-test-'))
+
+  path(...parts: readonly string[]): string {
+    return join(this.directory, ...parts)
+  }
+
+  /** Written beside and renamed, as careful editors do: nobody reads half a file. */
+  write(name: string, content: unknown): string {
+    const path = this.path(name)
+    const beside = `${path}.${randomBytes(4).toString('hex')}`
+    writeFileSync(beside, typeof content === 'string' ? content : stringify(content))
+    renameSync(beside, path)
+    return path
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}

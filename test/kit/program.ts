@@ -1,0 +1,84 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { eventually } from './eventually.ts'
+
+/** Output that is kept of a program; the oldest goes first. */
+const MAX_OUTPUT = 16 * 1024 * 1024
+
+/** A real program running in the background, its output collected. Whoever starts it stops it. */
+export class Program {
+  readonly name: string
+  readonly #child: ChildProcess
+  readonly #exited: Promise<number | null>
+  #output = ''
+  #code: number | null | undefined
+
+  constructor(name: string, words: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const [program = '', ...rest] = words
+    this.name = name
+    this.#child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+    const collect = (chunk: Buffer): void => {
+      this.#output = (this.#output + chunk.toString('utf8')).slice(-MAX_OUTPUT)
+    }
+    this.#child.stdout?.on('data', collect)
+    this.#child.stderr?.on('data', collect)
+    this.#child.stdin?.on('error', () => {
+      // It has ended; `exited` tells.
+    })
+    this.#exited = new Promise((resolve) => {
+      this.#child.once('error', (error) => {
+        this.#output += `\n${error.message}`
+        this.#code = null
+        resolve(null)
+      })
+      this.#child.once('close', (code) => {
+        this.#code = code
+        resolve(code)
+      })
+    })
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  get output(): string {
+    return this.#output
+  }
+
+  get isRunning(): boolean {
+    return this.#code === undefined
+  }
+
+  /** The exit code; null after a signal. */
+  get exited(): Promise<number | null> {
+    return this.#exited
+  }
+
+  /** Resolves when the output matches; throws with the output when the program ends before. */
+  async says(pattern: RegExp): Promise<void> {
+    await eventually(`${this.name} says ${pattern}`, () => pattern.test(this.#output) || !this.isRunning)
+    if (!pattern.test(this.#output)) throw new Error(`${this.name} ended: ${this.#output.slice(-2_000)}`)
+  }
+
+  type(text: string): void {
+    this.#child.stdin?.write(text)
+  }
+
+  endInput(): void {
+    this.#child.stdin?.end()
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.isRunning) this.#child.kill(signal)
+  }
+
+  /** SIGTERM, then SIGKILL when it does not end in time. Answers the exit code. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM', withinMs = 10_000): Promise<number | null> {
+    if (!this.isRunning) return this.#exited
+    this.#child.kill(signal)
+    const killer = setTimeout(() => this.#child.kill('SIGKILL'), withinMs)
+    const code = await this.#exited
+    clearTimeout(killer)
+    return code
+  }
+}

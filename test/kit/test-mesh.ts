@@ -1,0 +1,196 @@
+import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import { Capture } from './capture.ts'
+import { eventually } from './eventually.ts'
+import { MeshFiles, type Resource } from './mesh-files.ts'
+import { TestNode } from './node.ts'
+import { Pod, type PodOptions } from './pod.ts'
+import { Program } from './program.ts'
+import { createFabric, createNode, createPod, FABRIC_V4, inside, removeNamespaces } from './topology.ts'
+import { ZtunnelProcess } from './ztunnel-process.ts'
+
+const CA_MAIN = fileURLToPath(new URL('../../shared/src/ca/main.ts', import.meta.url))
+const CA_PORT = 15_012
+/** Pods of a node have the addresses .10, .11, … */
+const FIRST_POD = 10
+
+/** A mesh for one test: nodes and pods in network namespaces of its own, a CA, and a ztunnel on each node. */
+export class TestMesh {
+  readonly files = new MeshFiles()
+  readonly nodes = new Map<string, TestNode>()
+  readonly policies: Resource[] = []
+  readonly services: Resource[] = []
+  /** Environment of every ztunnel that is started from now on. */
+  readonly environment: Record<string, string> = {}
+  readonly #prefix = `am${process.pid.toString(36)}${randomBytes(2).toString('hex')}`
+  readonly #programs: Program[] = []
+  readonly #ztunnels: ZtunnelProcess[] = []
+  readonly #captures: Capture[] = []
+  #ca: Program | undefined
+
+  private constructor() {}
+
+  /** An empty fabric. Whoever creates a mesh closes it. */
+  static async create(): Promise<TestMesh> {
+    const mesh = new TestMesh()
+    await createFabric(mesh.fabric)
+    return mesh
+  }
+
+  get fabric(): string {
+    return `${this.#prefix}-fabric`
+  }
+
+  get pods(): readonly Pod[] {
+    return [...this.nodes.values()].flatMap(({ pods }) => pods)
+  }
+
+  /** Every namespace of this mesh. */
+  get namespaces(): readonly string[] {
+    return [this.fabric, ...[...this.nodes.values()].map(({ place }) => place.namespace), ...this.pods.map(({ place }) => place.namespace)]
+  }
+
+  async addNode(name: string): Promise<TestNode> {
+    const node = new TestNode(name, { namespace: `${this.#prefix}-${name}`, index: this.nodes.size + 1 })
+    const others = [...this.nodes.values()].map(({ place }) => place)
+    this.nodes.set(name, node)
+    await createNode(this.fabric, node.place, others)
+    return node
+  }
+
+  async addPod(node: TestNode, name: string, options: PodOptions = {}): Promise<Pod> {
+    const place = { namespace: `${this.#prefix}-${node.name}-${name}`, node: node.place, index: FIRST_POD + node.pods.length }
+    const pod = new Pod(name, place, options, this.#programs)
+    node.pods.push(pod)
+    await createPod(place)
+    return pod
+  }
+
+  /** A program of the fabric: neither on a node nor in a pod. */
+  start(name: string, words: readonly string[]): Program {
+    const program = new Program(name, [...inside(this.fabric), ...words])
+    this.#programs.push(program)
+    return program
+  }
+
+  /** Writes the files and starts the CA. */
+  async startCa(): Promise<Program> {
+    this.save()
+    const words = [
+      CA_MAIN,
+      '--listen', `${FABRIC_V4}:${CA_PORT}`,
+      '--state-dir', this.files.path('ca'),
+      '--authorizer', this.files.path('authorizer.yaml'),
+      '--serving-names', FABRIC_V4,
+      '--write-root', this.files.path('root.pem'),
+    ]
+    this.#ca = new Program('ca', [...inside(this.fabric), process.execPath, ...words])
+    await this.#ca.says(/certificate authority ready|listening|ready|CA /i)
+    return this.#ca
+  }
+
+  async stopCa(): Promise<void> {
+    await this.#ca?.stop()
+    this.#ca = undefined
+  }
+
+  /** Starts a ztunnel on the node and waits until it is ready; one that runs there already stays. */
+  async startZtunnel(node: TestNode, environment: Readonly<Record<string, string>> = {}): Promise<ZtunnelProcess> {
+    this.save()
+    const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, node.place.namespace, {
+      NODE_NAME: node.name,
+      XDS_ADDRESS: '',
+      LOCAL_XDS_PATH: this.files.path('mesh.yaml'),
+      LOCAL_PODS_PATH: this.files.path(`pods-${node.name}.yaml`),
+      CA_ADDRESS: `https://${FABRIC_V4}:${CA_PORT}`,
+      CA_ROOT_CA: this.files.path('root.pem'),
+      AUTH_TOKEN: this.files.path(`token-${node.name}`),
+      LOG_FORMAT: 'json',
+      ...this.environment,
+      ...environment,
+    })
+    this.#ztunnels.push(ztunnel)
+    node.ztunnel = ztunnel
+    await ztunnel.ready()
+    return ztunnel
+  }
+
+  /** The CA and a ztunnel on every node, all pods enrolled. */
+  async up(): Promise<void> {
+    for (const pod of this.pods) pod.isEnrolled = (pod.options.protocol ?? 'HBONE') === 'HBONE'
+    await this.startCa()
+    await Promise.all([...this.nodes.values()].map((node) => this.startZtunnel(node)))
+    await this.captured()
+  }
+
+  /** Takes pods into the mesh, or out of it, while everything runs; resolves when their nodes have done so. */
+  async enrol(pods: readonly Pod[], isEnrolled = true): Promise<void> {
+    for (const pod of pods) pod.isEnrolled = isEnrolled
+    this.save()
+    await this.captured()
+  }
+
+  /** Writes all files anew, after a change of policies, services or pods. */
+  save(): void {
+    const nodes = [...this.nodes.values()]
+    this.files.write('mesh.yaml', {
+      workloads: nodes.flatMap((node) => node.pods.map((pod) => pod.record(node.name))),
+      policies: this.policies,
+      services: this.services,
+    })
+    this.files.write('authorizer.yaml', {
+      nodes: nodes.map(({ name, pods }) => ({
+        name,
+        token: this.#token(name),
+        serviceAccounts: [...new Set(pods.map((pod) => `${pod.namespace}/${pod.serviceAccount}`))],
+      })),
+    })
+    for (const { name, pods } of nodes) {
+      this.files.write(`token-${name}`, this.#token(name))
+      const enrolled = pods.filter((pod) => pod.isEnrolled)
+      this.files.write(`pods-${name}.yaml`, {
+        pods: enrolled.map(({ name, namespace, serviceAccount, netns, uid }) => ({ name, namespace, serviceAccount, netns, uid })),
+      })
+    }
+  }
+
+  /** Records what goes over a node's wire. */
+  async capture(node: TestNode): Promise<Capture> {
+    const capture = await Capture.start(this.fabric, `node${node.place.index}`, this.files.path(`${node.name}-${randomBytes(2).toString('hex')}.pcap`))
+    this.#captures.push(capture)
+    return capture
+  }
+
+  /** Stops everything and removes it. Answers what was not right: a proxy that did not end well, a namespace left. */
+  async close(): Promise<readonly string[]> {
+    const faults: string[] = []
+    await Promise.all(this.#captures.map((capture) => capture.stop()))
+    await Promise.all(this.#programs.map((program) => program.stop()))
+    await Promise.all(
+      this.#ztunnels.map(async ({ program }) => {
+        const wasRunning = program.isRunning
+        const code = await program.stop('SIGTERM', 15_000)
+        if (wasRunning && code !== 0) faults.push(`${program.name} ended with code ${code}: ${program.output.slice(-1_000)}`)
+      }),
+    )
+    await this.stopCa()
+    await removeNamespaces(this.namespaces)
+    this.files.remove()
+    return faults
+  }
+
+  /** Resolves when each ztunnel serves exactly the pods of its node that are enrolled. */
+  async captured(): Promise<void> {
+    for (const node of this.nodes.values()) {
+      if (!node.ztunnel?.program.isRunning) continue
+      const wanted = node.pods.filter((pod) => pod.isEnrolled).length
+      await eventually(`node ${node.name} serves ${wanted} pods`, async () => {
+        return (await node.proxy.metric('workload_manager_active_proxy_count')) === wanted
+      })
+    }
+  }
+
+  #token(node: string): string {
+    return `token-of-${node}-${this.#prefix}`
+  }
+}

@@ -1,0 +1,86 @@
+import { fileURLToPath } from 'node:url'
+import { must } from './command.ts'
+import { eventually } from './eventually.ts'
+import { Program } from './program.ts'
+import { inside } from './topology.ts'
+
+const ZTUNNEL_MAIN = fileURLToPath(new URL('../../ztunnel/src/main.ts', import.meta.url))
+
+/** One line of the access log, JSON format. */
+export interface AccessLine {
+  readonly level: string
+  readonly message: string
+  readonly [key: string]: unknown
+}
+
+/** A running ztunnel on a node: the control process and its workers. */
+export class ZtunnelProcess {
+  readonly program: Program
+  readonly #namespace: string
+
+  constructor(name: string, namespace: string, env: Readonly<Record<string, string>>) {
+    this.#namespace = namespace
+    this.program = new Program(name, [...inside(namespace), process.execPath, ZTUNNEL_MAIN], env)
+  }
+
+  /** Resolves when the readiness port says so; throws with the output when the program ends before. */
+  async ready(): Promise<void> {
+    await eventually(`${this.program.name} is ready`, async () => {
+      return !this.program.isRunning || (await this.get(15_021, '/healthz/ready')) === 'ready\n'
+    })
+    if (!this.program.isRunning) throw new Error(`${this.program.name} ended: ${this.program.output.slice(-4_000)}`)
+  }
+
+  /** Body of a GET on one of its admin ports, from the node itself. */
+  get(port: number, path: string, flags: readonly string[] = []): Promise<string> {
+    return must([...inside(this.#namespace), 'curl', '-sS', '--noproxy', '*', '-m', '5', ...flags, `http://127.0.0.1:${port}${path}`])
+  }
+
+  /** Sum of the samples of a metric whose labels include all of those given. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    let sum = 0
+    for (const line of (await this.get(15_020, '/metrics')).split('\n')) {
+      const sample = /^([a-z_]+)(?:\{(.*)\})? (\S+)$/.exec(line)
+      if (sample?.[1] !== name) continue
+      const text = sample[2] ?? ''
+      if (Object.entries(labels).every(([key, value]) => text.includes(`${key}="${value}"`))) sum += Number(sample[3])
+    }
+    return sum
+  }
+
+  /** Log lines so far that are JSON objects. */
+  get lines(): readonly AccessLine[] {
+    return this.program.output.split('\n').flatMap((line) => {
+      if (!line.startsWith('{')) return []
+      try {
+        const value: unknown = JSON.parse(line)
+        return typeof value === 'object' && value !== null && 'message' in value && 'level' in value ? [value as AccessLine] : []
+      } catch {
+        return []
+      }
+    })
+  }
+
+  /** Waits for an access line in which every key has the value, or matches the pattern. */
+  access(wanted: Readonly<Record<string, string | number | RegExp>>): Promise<AccessLine> {
+    return eventually(`an access line with ${JSON.stringify(wanted, (_, value: unknown) => (value instanceof RegExp ? String(value) : value))}`, () => {
+      return this.lines.find((line) => {
+        return Object.entries(wanted).every(([key, value]) => {
+          const found = line[key]
+          return value instanceof RegExp ? value.test(String(found ?? '')) : found === value
+        })
+      })
+    })
+  }
+
+  /** Process ids of the data workers, oldest first. */
+  async workers(): Promise<readonly number[]> {
+    const children = await must(['ps', '-o', 'pid=', '--ppid', String(this.program.pid), '--sort=start_time'])
+    return children.split('\n').flatMap((line) => (line.trim() === '' ? [] : Number(line)))
+  }
+
+  /** SIGTERM and the exit code. */
+  stop(withinMs = 15_000): Promise<number | null> {
+    return this.program.stop('SIGTERM', withinMs)
+  }
+}

@@ -1,0 +1,226 @@
+import { createCaClient, type CaClient } from '@ambit/shared/ca/client'
+import { CertificateManager } from '@ambit/shared/certificates'
+import { systemClock } from '@ambit/shared/clock'
+import { SpiffeId } from '@ambit/shared/identity'
+import { selectIo, type ByteIo } from '@ambit/shared/io'
+import { LocalFileSource, Mesh, type MeshUpdate } from '@ambit/shared/mesh'
+import { MetricRegistry, openLog, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
+import type { ZtunnelConfig } from '../config/index.ts'
+import { checkCapabilities, primeThreadPool } from '../linux/index.ts'
+import type { FromWorker } from '../messages.ts'
+import { PodsFileSource } from '../pods-file/index.ts'
+import { CapturedPods } from './captured-pods.ts'
+import { handOver } from './hand-over.ts'
+import { meshBatches } from './mesh-batches.ts'
+import { NodeCertificates } from './node-certificates.ts'
+import { Observability } from './observability.ts'
+import { WorkerPool } from './worker-pool.ts'
+import { WorkerProcess } from './worker-process.ts'
+import { WorkerReports } from './worker-reports.ts'
+
+/** A worker that has not ended this long after the drain deadline is killed. */
+const KILL_MARGIN_MS = 2_000
+
+/**
+ * The control process: owns state, certificates, listening sockets and the admin ports, keeps the data workers running and
+ * parses nothing that a stranger sends. State flows from here to the workers; counts and events flow back.
+ */
+export class Control {
+  readonly #config: ZtunnelConfig
+  readonly #logging: OpenedLog
+  readonly #readiness = new Readiness()
+  readonly #mesh: Mesh
+  readonly #meshFile: LocalFileSource
+  readonly #ca: CaClient
+  readonly #certificates: NodeCertificates
+  readonly #workers: WorkerPool
+  readonly #reports: WorkerReports
+  readonly #pods: CapturedPods
+  readonly #podsFile: PodsFileSource | undefined
+  readonly #observability: Observability
+  readonly #ended = Promise.withResolvers<void>()
+  #stopping = false
+
+  private constructor(config: ZtunnelConfig, io: ByteIo, logging: OpenedLog) {
+    const { worker } = config
+    const { log } = logging
+    const clock = systemClock
+    this.#config = config
+    this.#logging = logging
+    this.#mesh = new Mesh({ nodeName: worker.nodeName })
+    this.#meshFile = new LocalFileSource({
+      from: config.localMesh,
+      clock,
+      log: log.scope('state'),
+      onUpdate: (update) => this.#meshChanged(update),
+    })
+    this.#ca = createCaClient({
+      ...config.ca,
+      clusterId: worker.clusterId,
+      impersonate: worker.mode === 'shared',
+      clock,
+      log: log.scope('identity'),
+    })
+    const manager = new CertificateManager({
+      fetcher: this.#ca,
+      clock,
+      random: Math.random,
+      log: log.scope('identity'),
+    })
+    this.#certificates = new NodeCertificates(manager, (message) => this.#workers.broadcast(message))
+    this.#workers = new WorkerPool({
+      count: config.workers,
+      spawn: (events) => new WorkerProcess(events, process.env),
+      welcome: (process) => this.#welcome(process),
+      onMessage: (process, message) => this.#received(process, message),
+      onGone: (process) => this.#reports.gone(process),
+      clock,
+      log,
+    })
+    const metrics = new MetricRegistry({ log })
+    this.#reports = new WorkerReports(this.#workers, metrics, clock)
+    this.#pods = new CapturedPods({
+      io,
+      listen: {
+        mark: worker.packetMark,
+        reusePort: config.portReuse,
+        originalSource: worker.originalSource,
+        ipv6: worker.ipv6Enabled,
+      },
+      redirect: worker.mode === 'shared',
+      clock,
+      log: log.scope('inpod'),
+      onListening: (captured) => this.#workers.workers.forEach((process) => handOver(process, captured)),
+      onRemoved: ({ pod }) => this.#workers.broadcast({ type: 'pod-removed', uid: pod.uid }),
+      onChanged: () => this.#podsChanged(),
+    })
+    this.#podsFile =
+      config.localPodsPath === undefined
+        ? undefined
+        : new PodsFileSource({
+            path: config.localPodsPath,
+            clock,
+            log: log.scope('inpod'),
+            onChange: (added, removed) => void this.#pods.change(added, removed),
+          })
+    this.#observability = new Observability({
+      config,
+      readiness: this.#readiness,
+      metrics,
+      reports: this.#reports,
+      mesh: this.#mesh,
+      meshFile: this.#meshFile,
+      certificates: manager,
+      pods: this.#pods,
+      levels: logging.levels,
+      onLevels: (levels) => this.#workers.broadcast({ type: 'log-levels', levels }),
+      onQuit: () => this.shutdown('requested by POST /quitquitquit'),
+      log,
+      clock,
+    })
+  }
+
+  /** Starts everything; ready is told on the readiness port. Throws where it cannot be started at all. */
+  static async start(config: ZtunnelConfig): Promise<Control> {
+    const { worker } = config
+    const logging = openLog({
+      fd: 1,
+      format: worker.logFormat,
+      levels: worker.logLevel,
+      program: 'ztunnel',
+      clock: systemClock,
+    })
+    process.on('exit', () => logging.flushSync())
+    await primeThreadPool()
+    if (worker.mode === 'shared') checkCapabilities(worker.packetMark)
+    const control = new Control(config, await selectIo({ log: logging.log }), logging)
+    await control.#start()
+    return control
+  }
+
+  /** Resolves when everything has ended after `shutdown`. */
+  get finished(): Promise<void> {
+    return this.#ended.promise
+  }
+
+  /** Starts the graceful end: a successor takes the new connections, open ones go on until the deadline. */
+  shutdown(why: string): void {
+    if (this.#stopping) return
+    this.#stopping = true
+    this.#logging.log.info(`shutdown: ${why}; draining for up to ${this.#config.drainDeadlineMs} ms`)
+    void this.#drain().then(this.#ended.resolve, this.#ended.reject)
+  }
+
+  async #start(): Promise<void> {
+    this.#readiness.begin('state manager')
+    this.#readiness.begin('workload proxy manager')
+    await this.#observability.start()
+    this.#workers.start()
+    this.#meshFile.start()
+    this.#readiness.done('state manager')
+    const { dedicatedPod } = this.#config
+    if (dedicatedPod) await this.#pods.change([{ ...dedicatedPod, uid: 'dedicated', netns: '/proc/self/ns/net' }], [])
+    else this.#podsFile?.start()
+  }
+
+  /** A new worker gets the whole state first and the listeners last: then it can serve at once. */
+  #welcome(worker: WorkerProcess): void {
+    worker.send({ type: 'start', config: this.#config.worker, logLevels: this.#logging.levels.toString() })
+    for (const update of meshBatches(this.#mesh.snapshot())) worker.send({ type: 'mesh', update })
+    this.#certificates.sendAll((message) => worker.send(message))
+    for (const captured of this.#pods.captured.values()) handOver(worker, captured)
+  }
+
+  #received(worker: WorkerProcess, message: FromWorker): void {
+    switch (message.type) {
+      case 'certificate-wanted':
+        void this.#certificates.answer(message, (reply) => worker.send(reply))
+        return
+      case 'report':
+        this.#reports.receive(worker, message)
+        return
+      case 'ready':
+      case 'listening':
+      case 'drained':
+        return
+    }
+  }
+
+  #meshChanged(update: MeshUpdate): void {
+    this.#mesh.apply(update)
+    for (const batch of meshBatches(update)) this.#workers.broadcast({ type: 'mesh', update: batch })
+    this.#wantCertificates()
+  }
+
+  #podsChanged(): void {
+    if (this.#pods.pending.size === 0) this.#readiness.done('workload proxy manager')
+    else this.#readiness.begin('workload proxy manager')
+    this.#wantCertificates()
+  }
+
+  /** The identities of the captured pods. Where the mesh does not know a pod yet, its trust domain is the node's. */
+  #wantCertificates(): void {
+    const identities: SpiffeId[] = []
+    for (const { pod } of this.#pods.captured.values()) {
+      const workload = this.#mesh.localWorkload(pod.namespace, pod.name, pod.serviceAccount)
+      const trustDomain = workload?.trustDomain || this.#config.worker.trustDomain
+      identities.push(SpiffeId.of(trustDomain, pod.namespace, pod.serviceAccount))
+    }
+    this.#certificates.want(identities)
+  }
+
+  async #drain(): Promise<void> {
+    const { drainDeadlineMs } = this.#config
+    this.#podsFile?.stop()
+    this.#meshFile.stop()
+    // Our reference goes first: the last one to close a listener is a worker, which accepts what waits before it does.
+    this.#pods.stop()
+    this.#workers.broadcast({ type: 'drain', deadlineMs: drainDeadlineMs })
+    await this.#workers.stop(drainDeadlineMs + KILL_MARGIN_MS)
+    this.#reports.stop()
+    this.#certificates.close()
+    this.#ca.close()
+    await this.#observability.stop()
+    await this.#logging.flush()
+  }
+}

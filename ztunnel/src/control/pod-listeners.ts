@@ -1,0 +1,57 @@
+import type { ListenHandle, ByteIo } from '@ambit/shared/io'
+import { listenTcp, type NetworkNamespace } from '../linux/index.ts'
+import type { ListenerRole } from '../messages.ts'
+
+/** Istio's ports in a pod's namespace. */
+export const PORTS: Readonly<Record<ListenerRole, number>> = {
+  inbound: 15_008,
+  inboundPassthrough: 15_006,
+  outbound: 15_001,
+}
+
+/** Connections that wait to be accepted while a worker is being replaced; Istio has 128, too few for that. */
+export const LISTEN_BACKLOG = 4_096
+
+export interface PodListener {
+  readonly role: ListenerRole
+  readonly handle: ListenHandle
+  /** The kernel lets its connections keep the client's address. */
+  readonly transparent: boolean
+}
+
+export interface ListenOptions {
+  readonly mark: number | undefined
+  readonly reusePort: boolean
+  /** true: must work; false: off; undefined: where possible. */
+  readonly originalSource: boolean | undefined
+  readonly ipv6: boolean
+}
+
+/**
+ * Opens the three listeners of a pod, all or none. They belong to the caller, who closes them with `closeListeners`: as
+ * long as this process holds them, no waiting connection is lost when a worker dies.
+ */
+export function openListeners(io: ByteIo, namespace: NetworkNamespace, options: ListenOptions): readonly PodListener[] {
+  const opened: PodListener[] = []
+  try {
+    for (const role of ['inbound', 'inboundPassthrough', 'outbound'] as const) {
+      const { fd, transparent } = listenTcp(namespace, {
+        address: options.ipv6 ? '::' : '0.0.0.0',
+        port: PORTS[role],
+        backlog: LISTEN_BACKLOG,
+        mark: options.mark,
+        reusePort: options.reusePort,
+        transparent: options.originalSource,
+      })
+      opened.push({ role, handle: io.adopt(fd), transparent })
+    }
+    return opened
+  } catch (error) {
+    closeListeners(opened)
+    throw error
+  }
+}
+
+export function closeListeners(listeners: readonly PodListener[]): void {
+  for (const { handle } of listeners) handle.close()
+}

@@ -1,0 +1,95 @@
+import type { Clock } from '@ambit/shared/clock'
+import { METRICS, type MetricRegistry } from '@ambit/shared/telemetry'
+import type { FromWorker, PodConnections } from '../messages.ts'
+import type { WorkerPool } from './worker-pool.ts'
+import type { WorkerProcess } from './worker-process.ts'
+
+type Report = Extract<FromWorker, { type: 'report' }>
+
+interface Round {
+  readonly waitingFor: Set<WorkerProcess>
+  readonly reports: Report[]
+  done(): void
+}
+
+/** A worker that has not answered by then is left out: a scrape must not hang on a busy or dying worker. */
+const ANSWER_TIMEOUT_MS = 1_000
+/** Between scrapes the workers' counts are fetched this often, so that a worker's death loses little. */
+const INTERVAL_MS = 5_000
+
+/** Gathers what the workers count and have open; adds their counts to the node's metrics. */
+export class WorkerReports {
+  readonly #pool: WorkerPool
+  readonly #metrics: MetricRegistry
+  readonly #clock: Clock
+  readonly #rounds = new Map<number, Round>()
+  #nextId = 1
+  #stopped = false
+
+  constructor(pool: WorkerPool, metrics: MetricRegistry, clock: Clock) {
+    this.#pool = pool
+    this.#metrics = metrics
+    this.#clock = clock
+    this.#scheduleNext()
+  }
+
+  receive(worker: WorkerProcess, report: Report): void {
+    this.#metrics.merge(report.metrics, String(worker.pid), Object.values(METRICS))
+    const round = this.#rounds.get(report.id)
+    if (!round?.waitingFor.delete(worker)) return
+    round.reports.push(report)
+    if (round.waitingFor.size === 0) round.done()
+  }
+
+  /** A worker died: what it counted stays, what it had open is gone. */
+  gone(worker: WorkerProcess): void {
+    this.#metrics.removeSource(String(worker.pid))
+    for (const round of this.#rounds.values()) {
+      if (round.waitingFor.delete(worker) && round.waitingFor.size === 0) round.done()
+    }
+  }
+
+  /** Brings the metrics up to date. Resolves after at most a second. */
+  async refresh(): Promise<void> {
+    await this.#ask(false)
+  }
+
+  /** The open connections of every pod, over all workers. */
+  async connections(): Promise<ReadonlyMap<string, PodConnections>> {
+    const merged = new Map<string, PodConnections>()
+    for (const { pods } of await this.#ask(true)) {
+      for (const [uid, { inbound, outbound }] of Object.entries(pods)) {
+        const known = merged.get(uid) ?? { inbound: [], outbound: [] }
+        merged.set(uid, { inbound: [...known.inbound, ...inbound], outbound: [...known.outbound, ...outbound] })
+      }
+    }
+    return merged
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  #ask(connections: boolean): Promise<readonly Report[]> {
+    return new Promise((resolve) => {
+      const id = this.#nextId++
+      const done = (): void => {
+        timer.cancel()
+        this.#rounds.delete(id)
+        resolve(round.reports)
+      }
+      const round: Round = { waitingFor: new Set(this.#pool.workers), reports: [], done }
+      const timer = this.#clock.after(ANSWER_TIMEOUT_MS, done)
+      this.#rounds.set(id, round)
+      if (round.waitingFor.size === 0) done()
+      else this.#pool.broadcast({ type: 'report', id, connections })
+    })
+  }
+
+  #scheduleNext(): void {
+    this.#clock.after(INTERVAL_MS, () => {
+      if (this.#stopped) return
+      void this.refresh().then(() => this.#scheduleNext())
+    })
+  }
+}

@@ -1,0 +1,15 @@
+export { checkCapabilities } from './capabilities.ts'
+export { PROBE_ADDRESS_V4, PROBE_ADDRESS_V6 } from './in-pod-rules.ts'
+export { SystemCallError } from './libc.ts'
+export { isStillThere, NetworkNamespace, primeThreadPool } from './network-namespace.ts'
+export { applyNft, NftError } from './nftables.ts'
+export { probeRules, removeProbeRules } from './probe-rules.ts'
+export { addressesIn, Redirection } from './redirection.ts'
+export {
+  listenTcp,
+  originalDestination,
+  prepareTcp,
+  setKeepAlive,
+  type ListenOptions,
+  type PrepareOptions,
+} from './tcp-socket.ts'

@@ -1,0 +1,61 @@
+import type { Splice } from '@ambit/shared/io'
+import type { ConnectionFacts } from '@ambit/shared/policy'
+import type { OpenConnection } from '@ambit/shared/telemetry'
+import type { ConnectionSummary } from '../messages.ts'
+import { failure, type ConnectionError } from './connection-error.ts'
+import type { PodProxy } from './pod-proxy.ts'
+
+/**
+ * One connection's entry in the books: registered before policy is asked, so that no policy change can fall between the
+ * question and the registration, and removed by `end`, which also writes the access line.
+ */
+export class CarriedConnection {
+  readonly direction: 'inbound' | 'outbound'
+  readonly summary: ConnectionSummary
+  readonly facts: ConnectionFacts | undefined
+  readonly #proxy: PodProxy
+  readonly #record: OpenConnection
+  readonly #abort = new AbortController()
+  #splice: Splice | undefined
+  #closedFor: ConnectionError | undefined
+
+  constructor(
+    proxy: PodProxy,
+    record: OpenConnection,
+    entry: Pick<CarriedConnection, 'direction' | 'summary' | 'facts'>,
+  ) {
+    this.direction = entry.direction
+    this.summary = entry.summary
+    this.facts = entry.facts
+    this.#proxy = proxy
+    this.#record = record
+    proxy.connections.add(this)
+  }
+
+  /** Aborted when the connection is closed from outside: policy, drain, removal of the pod. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Ends it at once, whatever it is doing. The first reason counts. */
+  close(reason: ConnectionError): void {
+    this.#closedFor ??= reason
+    this.#abort.abort(reason)
+    this.#splice?.abort()
+  }
+
+  /** Carries bytes until both directions ended. Rejects with the first real error, or with the reason of `close`. */
+  async carry(splice: Splice): Promise<void> {
+    this.#splice = splice
+    this.#record.attach(splice)
+    if (this.#closedFor) splice.abort()
+    await splice.finished
+    if (this.#closedFor) throw this.#closedFor
+  }
+
+  /** Exactly once, on every path. */
+  end(thrown?: unknown): void {
+    this.#proxy.connections.remove(this)
+    this.#record.finish(thrown === undefined ? 'success' : failure(this.#closedFor ?? thrown))
+  }
+}

@@ -1,0 +1,16 @@
+import { MeshError, messageOf, type ErrorSource } from '@ambit/shared/errors'
+import type { FailureFlag, Outcome } from '@ambit/shared/telemetry'
+
+/** A connection that could not be carried on; the text goes to the access log, the flag to the metrics. */
+export class ConnectionError extends MeshError<FailureFlag> {
+  constructor(flag: FailureFlag, message: string, options: { source?: ErrorSource; cause?: unknown } = {}) {
+    super(flag, message, { source: options.source ?? 'internal', cause: options.cause })
+  }
+}
+
+/** How the access log and the metrics tell a failure; what nobody classified counts as CONNECT (as in Istio). */
+export function failure(thrown: unknown): Outcome {
+  return thrown instanceof ConnectionError
+    ? { flag: thrown.code, error: thrown.message }
+    : { flag: 'CONNECT', error: messageOf(thrown) }
+}

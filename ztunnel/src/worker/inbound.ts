@@ -1,0 +1,146 @@
+import { verifyClient } from '@ambit/shared/certificates'
+import { messageOf } from '@ambit/shared/errors'
+import { acceptHbone, type IncomingTunnel } from '@ambit/shared/hbone'
+import { formatSocketAddress, type TcpEnd } from '@ambit/shared/io'
+import type { Workload } from '@ambit/shared/mesh'
+import type { ConnectionInfo } from '@ambit/shared/telemetry'
+import {
+  encodeBaggage,
+  parseAuthority,
+  parseBaggage,
+  parseForwardedHost,
+  encodeProxyHeader,
+} from '../connect-headers/index.ts'
+import { resolveInbound, type InboundTarget } from '../routing/index.ts'
+import { CarriedConnection } from './carry.ts'
+import { ConnectionError } from './connection-error.ts'
+import { dialApplication } from './dial.ts'
+import type { PodProxy } from './pod-proxy.ts'
+
+/**
+ * The life of a TCP connection to 15008: who are we, the handshake, then one tunnel for each CONNECT. Never rejects.
+ * No SNI: the pod whose listener accepted decides which certificate is shown.
+ */
+export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Promise<void> {
+  const { io, identities, clock, crl, log, hboneLimits, recorder } = proxy.context
+  const { remote, local } = end
+  recorder.socketOpened('destination')
+  try {
+    const workload = await proxy.localWorkload()
+    const { certificate, context } = await identities.get(proxy.identity(workload))
+    const connection = acceptHbone(io, end, {
+      tls: { context, verify: (chain) => verifyClient(chain, certificate, clock.now(), crl()) },
+      limits: hboneLimits,
+      clock,
+      log,
+      onTunnel: (tunnel) => void serveTunnel(proxy, tunnel),
+    })
+    proxy.track(connection)
+    await connection.ready
+    await connection.closed
+  } catch (error) {
+    end.destroy(true)
+    recorder.denied({ direction: 'inbound', src: remote, dst: local, error: messageOf(error) })
+  } finally {
+    recorder.socketClosed('destination')
+  }
+}
+
+/** Refused before it was known what for: an HTTP status for the peer and one early-deny line. */
+class Refusal extends Error {
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** The life of one CONNECT: what is asked for, may it, reach the application, carry. Never rejects. */
+async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<void> {
+  const { recorder, config } = proxy.context
+  const { remote: source, local: accepted, peer } = tunnel.connection
+  try {
+    // What is asked for.
+    const local = await ownWorkload(proxy)
+    const target = whatFor(proxy, tunnel, local)
+    const facts = { source, destination: target.upstream, identity: peer, network: config.network }
+    const connection = new CarriedConnection(proxy, recorder.opened(describe(proxy, tunnel, local, target)), {
+      direction: 'inbound',
+      summary: {
+        src: formatSocketAddress(source),
+        originalDst: target.forwardedHost ?? null,
+        actualDst: formatSocketAddress(target.upstream),
+        protocol: peer ? 'HBONE' : 'TCP',
+      },
+      facts,
+    })
+    const peerLeft = (): void =>
+      connection.close(new ConnectionError('CONNECT', 'client disconnected before the tunnel was open'))
+    tunnel.aborted.addEventListener('abort', peerLeft, { once: true })
+    try {
+      // May it?
+      proxy.authorize(local, facts)
+      // Reach the application.
+      const app = await dialApplication(proxy, target.dial, source, connection.signal)
+      tunnel.aborted.removeEventListener('abort', peerLeft)
+      // Carry.
+      const headers: [string, string][] = config.responseBaggage ? [['baggage', encodeBaggage(local)]] : []
+      const prelude =
+        target.proxyTarget && encodeProxyHeader({ source, destination: target.proxyTarget, identity: peer })
+      await connection.carry(tunnel.accept(headers, app, prelude ? { prelude } : {}))
+      connection.end()
+    } catch (error) {
+      tunnel.aborted.removeEventListener('abort', peerLeft)
+      tunnel.reject(error instanceof ConnectionError && error.code === 'DENY' ? 401 : 503)
+      connection.end(error)
+    }
+  } catch (error) {
+    tunnel.reject(error instanceof Refusal ? error.status : 503)
+    recorder.denied({ direction: 'inbound', src: source, dst: accepted, error: messageOf(error) })
+  }
+}
+
+async function ownWorkload(proxy: PodProxy): Promise<Workload> {
+  try {
+    return await proxy.localWorkload()
+  } catch (error) {
+    throw new Refusal(503, messageOf(error))
+  }
+}
+
+/** The application that a CONNECT names, by Istio's order of checks. Throws Refusal. */
+function whatFor(proxy: PodProxy, tunnel: IncomingTunnel, local: Workload): InboundTarget {
+  if (tunnel.method !== 'CONNECT') throw new Refusal(400, `expected method CONNECT, got ${tunnel.method}`)
+  const authority = parseAuthority(tunnel.authority)
+  if (!authority) throw new Refusal(400, `no valid authority pseudo header: ${tunnel.authority ?? ''}`)
+  const { config, mesh } = proxy.context
+  const target = resolveInbound(mesh, {
+    local,
+    connection: tunnel.connection.local,
+    authority,
+    network: config.network,
+    forwardedHost: parseForwardedHost(tunnel.header('forwarded')),
+    localhostAppTunnel: config.localhostAppTunnel,
+  })
+  if (target.kind === 'refuse') throw new Refusal(target.status, target.message)
+  return target
+}
+
+function describe(proxy: PodProxy, tunnel: IncomingTunnel, local: Workload, target: InboundTarget): ConnectionInfo {
+  const { config, mesh } = proxy.context
+  const { remote, local: accepted, peer } = tunnel.connection
+  const claimedNetwork = tunnel.header('x-forwarded-network')
+  const fromGateway = claimedNetwork !== undefined && claimedNetwork.toLowerCase() !== config.network.toLowerCase()
+  return {
+    direction: 'inbound',
+    src: {
+      addr: remote,
+      workload: fromGateway ? undefined : mesh.workloadByAddress(config.network, remote.address),
+      baggage: config.responseBaggage ? parseBaggage(tunnel.headers('baggage')) : undefined,
+      identity: peer,
+    },
+    dst: { addr: accepted, hboneAddr: tunnel.authority, workload: local, service: target.service },
+    mutualTls: true,
+  }
+}

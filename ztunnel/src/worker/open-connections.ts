@@ -1,0 +1,52 @@
+import type { ConnectionFacts } from '@ambit/shared/policy'
+import type { ConnectionSummary, PodConnections } from '../messages.ts'
+import { ConnectionError } from './connection-error.ts'
+
+/** One connection that is open now; whoever adds it removes it when it ends. */
+export interface TrackedConnection {
+  readonly direction: 'inbound' | 'outbound'
+  readonly summary: ConnectionSummary
+  /** What policy is asked about; outbound connections are judged at the other end. */
+  readonly facts: ConnectionFacts | undefined
+  /** Ends it at once. The reason becomes the error of the access log. */
+  close(reason: ConnectionError): void
+}
+
+/** The open connections of one pod. Bounded by the pod's sockets (file descriptors) and streams per connection. */
+export class OpenConnections {
+  readonly #open = new Set<TrackedConnection>()
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  add(connection: TrackedConnection): void {
+    this.#open.add(connection)
+  }
+
+  remove(connection: TrackedConnection): void {
+    this.#open.delete(connection)
+  }
+
+  /** Closes every inbound connection that `allowed` now refuses (Istio: a policy change reaches open connections). */
+  recheck(allowed: (facts: ConnectionFacts) => boolean): void {
+    for (const connection of this.#open) {
+      if (connection.facts && !allowed(connection.facts)) {
+        connection.close(
+          new ConnectionError('DENY', 'connection closed due to policy change', { source: 'downstream' }),
+        )
+      }
+    }
+  }
+
+  closeAll(reason: ConnectionError): void {
+    for (const connection of this.#open) connection.close(reason)
+  }
+
+  summarise(): PodConnections {
+    const inbound: ConnectionSummary[] = []
+    const outbound: ConnectionSummary[] = []
+    for (const { direction, summary } of this.#open) (direction === 'inbound' ? inbound : outbound).push(summary)
+    return { inbound, outbound }
+  }
+}

@@ -1,0 +1,38 @@
+import { HboneError } from '@ambit/shared/hbone'
+import { IoError } from '@ambit/shared/io'
+import { messageOf } from '@ambit/shared/errors'
+import { ConnectionError } from './connection-error.ts'
+
+/** The access-log text and response flag of a tunnel that could not be opened (Istio's causes of each flag). */
+export function failureOfTunnel(error: unknown): ConnectionError {
+  if (error instanceof ConnectionError) return error
+  if (!(error instanceof HboneError))
+    return new ConnectionError('CONNECT', messageOf(error), { source: 'upstream', cause: error })
+  const options = { source: 'upstream', cause: error } as const
+  switch (error.code) {
+    case 'dial-timeout':
+      return new ConnectionError(
+        'NETWORK_POLICY',
+        `connection timed out, maybe a NetworkPolicy is blocking HBONE port 15008: ${error.message}`,
+        options,
+      )
+    case 'h2':
+    case 'handshake-timeout':
+      return new ConnectionError('H2_HANDSHAKE_FAILURE', error.message, options)
+    case 'tls-verify':
+      return new ConnectionError('TLS_FAILURE', error.message, options)
+    case 'identity':
+      return new ConnectionError('IDENTITY_ERROR', error.message, options)
+    default:
+      return new ConnectionError('CONNECT', error.message, options)
+  }
+}
+
+/** True where the endpoint itself could not be had before any byte was exchanged: it refused, was silent, or its application was away. */
+export function mayTryAnother(error: unknown): boolean {
+  if (error instanceof HboneError) {
+    if (error.code === 'status') return error.status === 503
+    return error.code === 'dial' || error.code === 'dial-timeout' || error.code === 'handshake-timeout'
+  }
+  return error instanceof IoError && error.code !== 'aborted'
+}

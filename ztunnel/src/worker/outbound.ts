@@ -1,0 +1,165 @@
+import { verifyServer } from '@ambit/shared/certificates'
+import { messageOf } from '@ambit/shared/errors'
+import type { OutgoingTunnel } from '@ambit/shared/hbone'
+import { formatSocketAddress, type SocketAddress, type Splice, type TcpEnd } from '@ambit/shared/io'
+import type { Workload } from '@ambit/shared/mesh'
+import type { ConnectionInfo, OpenConnection } from '@ambit/shared/telemetry'
+import { encodeBaggage, encodeForwarded, newTraceparent } from '../connect-headers/index.ts'
+import { originalDestination } from '../linux/index.ts'
+import { isLoopback, isProxyPort, routeOutbound, type OutboundRequest, type OutboundRoute } from '../routing/index.ts'
+import { CarriedConnection } from './carry.ts'
+import { ConnectionError } from './connection-error.ts'
+import { dialFromPod } from './dial.ts'
+import { failureOfTunnel, mayTryAnother } from './outbound-failure.ts'
+import type { PodProxy } from './pod-proxy.ts'
+
+/** Endpoints of a service tried for one connection before it fails. Nothing was exchanged yet, so a retry is safe. */
+const MAX_ATTEMPTS = 3
+
+type Carriable = Exclude<OutboundRoute, { kind: 'refuse' }>
+
+/**
+ * The life of a connection that an application of the pod opened, redirected to 15001: where was it going, who serves
+ * that, reach it (over HBONE, or plainly outside the mesh), carry. Never rejects. An HBONE destination is never dialled
+ * in plaintext.
+ */
+export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void> {
+  const { recorder } = proxy.context
+  const source = end.remote
+  let target = end.local
+  recorder.socketOpened('source')
+  try {
+    // Where was it going, and who are we.
+    target = originalDestination(end.fd, source.address.includes(':') ? 6 : 4)
+    if (isLoopback(target.address) && isProxyPort(target.port)) throw new Error('attempted recursive call to ourselves')
+    const local = await proxy.localWorkload()
+    // Who serves that.
+    const route = chooseRoute(proxy, local, source, target)
+    const record = recorder.opened(describe(local, proxy, source, route))
+    const connection = new CarriedConnection(proxy, record, {
+      direction: 'outbound',
+      summary: {
+        src: formatSocketAddress(source),
+        originalDst: formatSocketAddress(target),
+        actualDst: formatSocketAddress(route.dial),
+        protocol: route.kind === 'hbone' ? 'HBONE' : 'TCP',
+      },
+      facts: undefined,
+    })
+    try {
+      // Reach it and carry.
+      const upstream = await reach(proxy, { local, source, target, end, record, connection }, route)
+      await connection.carry(upstream)
+      connection.end()
+    } catch (error) {
+      end.destroy(true)
+      connection.end(error)
+    }
+  } catch (error) {
+    end.destroy(true)
+    recorder.denied({ direction: 'outbound', src: source, dst: target, error: messageOf(error) })
+  } finally {
+    recorder.socketClosed('source')
+  }
+}
+
+interface Attempt {
+  readonly local: Workload
+  readonly source: SocketAddress
+  readonly target: SocketAddress
+  readonly end: TcpEnd
+  readonly record: OpenConnection
+  readonly connection: CarriedConnection
+}
+
+/** Opens the way to the destination; where an endpoint cannot be had and the service has others, the next is tried. */
+async function reach(proxy: PodProxy, attempt: Attempt, first: Carriable): Promise<Splice> {
+  const tried = new Set<string>()
+  let route = first
+  for (let count = 1; ; count++) {
+    try {
+      return await open(proxy, attempt, route)
+    } catch (error) {
+      const failure =
+        route.kind === 'hbone'
+          ? failureOfTunnel(error)
+          : new ConnectionError('CONNECT', `connection failed: ${messageOf(error)}`, {
+              source: 'upstream',
+              cause: error,
+            })
+      if (count >= MAX_ATTEMPTS || !route.workload || attempt.connection.signal.aborted || !mayTryAnother(error))
+        throw failure
+      tried.add(route.workload.uid)
+      const next = routeOutbound(proxy.context.mesh, {
+        ...request(proxy, attempt.local, attempt.source, attempt.target),
+        exclude: tried,
+      })
+      if (next.kind === 'refuse') throw failure
+      proxy.context.log.warn('endpoint not reached, trying another', {
+        'dst.addr': formatSocketAddress(route.dial),
+        next: formatSocketAddress(next.dial),
+        error: failure.message,
+      })
+      route = next
+      attempt.record.redirect(describe(attempt.local, proxy, attempt.source, route).dst)
+    }
+  }
+}
+
+async function open(proxy: PodProxy, attempt: Attempt, route: Carriable): Promise<Splice> {
+  if (route.kind === 'hbone') return (await openTunnel(proxy, attempt, route)).splice(attempt.end)
+  const upstream = await dialFromPod(proxy, route.dial, { signal: attempt.connection.signal })
+  return proxy.context.io.splice(attempt.end, upstream)
+}
+
+/** A stream of a pooled HBONE connection. The pool's key is Istio's: who we are, who may answer, where, and from where. */
+async function openTunnel(
+  proxy: PodProxy,
+  { local, source, connection }: Attempt,
+  route: Extract<Carriable, { kind: 'hbone' }>,
+): Promise<OutgoingTunnel> {
+  const { identities, clock, crl } = proxy.context
+  const own = proxy.identity(local)
+  return proxy.pool.open({
+    key: `${own} ${route.identities.join(',')} ${formatSocketAddress(route.dial)} ${source.address}`,
+    dial: (signal) => dialFromPod(proxy, route.dial, { signal }),
+    tls: async () => {
+      const { certificate, context } = await identities.get(own)
+      return { context, verify: (chain) => verifyServer(chain, certificate, route.identities, clock.now(), crl()) }
+    },
+    authority: route.authority,
+    headers: [
+      ['baggage', encodeBaggage(local)],
+      ['forwarded', encodeForwarded(source, route.service?.hostname)],
+      ['traceparent', newTraceparent()],
+    ],
+    signal: connection.signal,
+  })
+}
+
+function chooseRoute(proxy: PodProxy, local: Workload, source: SocketAddress, target: SocketAddress): Carriable {
+  const route = routeOutbound(proxy.context.mesh, request(proxy, local, source, target))
+  if (route.kind === 'refuse') throw new Error(route.message)
+  return route
+}
+
+function request(proxy: PodProxy, local: Workload, source: SocketAddress, destination: SocketAddress): OutboundRequest {
+  const { config, random } = proxy.context
+  const { network, trustDomain } = config
+  return { source: local, sourceAddress: source.address, destination, network, trustDomain, random }
+}
+
+function describe(local: Workload, proxy: PodProxy, source: SocketAddress, route: Carriable): ConnectionInfo {
+  const overHbone = route.kind === 'hbone'
+  return {
+    direction: 'outbound',
+    src: { addr: source, workload: local, identity: overHbone ? proxy.identity(local) : undefined },
+    dst: {
+      addr: route.dial,
+      hboneAddr: overHbone ? route.authority : undefined,
+      workload: route.workload,
+      service: route.service,
+    },
+    mutualTls: overHbone,
+  }
+}

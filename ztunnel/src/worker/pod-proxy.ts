@@ -1,0 +1,158 @@
+import type { Clock } from '@ambit/shared/clock'
+import type { CrlSet } from '@ambit/shared/certificates'
+import { HbonePool, type HboneLimits, type HboneServerConnection } from '@ambit/shared/hbone'
+import type { SpiffeId } from '@ambit/shared/identity'
+import type { ByteIo, TcpEnd, TcpListener } from '@ambit/shared/io'
+import type { Mesh, Workload } from '@ambit/shared/mesh'
+import { logVerdict, type ConnectionFacts } from '@ambit/shared/policy'
+import type { ConnectionRecorder, ScopedLog } from '@ambit/shared/telemetry'
+import type { WorkerConfig } from '../config/index.ts'
+import type { NetworkNamespace } from '../linux/index.ts'
+import type { ListenerRole, Pod } from '../messages.ts'
+import { ConnectionError } from './connection-error.ts'
+import type { Identities } from './identities.ts'
+import { serveInboundConnection } from './inbound.ts'
+import { serveInboundPassthrough } from './inbound-passthrough.ts'
+import { identityOf } from './pod-identity.ts'
+import { localWorkload } from './local-workload.ts'
+import { OpenConnections } from './open-connections.ts'
+import { serveOutbound } from './outbound.ts'
+import { PodPolicy } from './pod-policy.ts'
+
+/** What all pods of a worker share. */
+export interface WorkerContext {
+  readonly config: WorkerConfig
+  readonly mesh: Mesh
+  readonly identities: Identities
+  readonly io: ByteIo
+  readonly recorder: ConnectionRecorder
+  readonly log: ScopedLog
+  readonly clock: Clock
+  /** From 0 up to 1, as Math.random. */
+  readonly random: () => number
+  readonly hboneLimits: HboneLimits
+  readonly crl: () => CrlSet | undefined
+}
+
+/** Connections that wait to be accepted while the worker is busy or replaced. */
+const LISTEN_BACKLOG = 4_096
+
+/** One captured pod in this worker: its listeners, tunnels and open connections. `destroy` ends all of it at once. */
+export class PodProxy {
+  readonly context: WorkerContext
+  readonly pod: Pod
+  readonly namespace: NetworkNamespace
+  readonly pool: HbonePool
+  readonly connections = new OpenConnections()
+  readonly #policy: PodPolicy
+  readonly #listeners = new Map<ListenerRole, TcpListener>()
+  readonly #tunnels = new Set<HboneServerConnection>()
+  /** The application is dialled from the client's address. Known from the listeners: the same right is needed. */
+  #originalSource = false
+  #ended = false
+
+  /** Owns `namespace` from here on. */
+  constructor(context: WorkerContext, pod: Pod, namespace: NetworkNamespace) {
+    this.context = context
+    this.pod = pod
+    this.namespace = namespace
+    this.#policy = new PodPolicy(context.mesh)
+    this.pool = new HbonePool({
+      io: context.io,
+      clock: context.clock,
+      log: context.log,
+      limits: context.hboneLimits,
+      maxStreamsPerConnection: context.config.poolMaxStreams,
+      idleTimeoutMs: context.config.poolIdleTimeoutMs,
+    })
+  }
+
+  /** What a drain waits for: connections, and tunnels of peers that may still ask for one. */
+  get openConnections(): number {
+    return this.connections.size + this.#tunnels.size
+  }
+
+  get originalSource(): boolean {
+    return this.#originalSource
+  }
+
+  /** Accepts on a listening socket that the control process made in the pod's namespace. */
+  listen(role: ListenerRole, handle: unknown, transparent: boolean): void {
+    this.#listeners.get(role)?.close()
+    if (role !== 'outbound') this.#originalSource = transparent
+    this.#listeners.set(
+      role,
+      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => this.#serve(role, end)),
+    )
+  }
+
+  /** The pod's own record; waits up to 5 s for it. Throws UnknownWorkload. */
+  localWorkload(): Workload | Promise<Workload> {
+    return localWorkload(this.context.mesh, this.pod, this.context.clock)
+  }
+
+  /** Who this pod is towards its peers. */
+  identity(workload: Workload): SpiffeId {
+    return identityOf(workload, this.pod, this.context.config.trustDomain)
+  }
+
+  /** Throws ConnectionError `DENY` where policy refuses the connection. */
+  authorize(workload: Workload, facts: ConnectionFacts): void {
+    const verdict = this.#policy.evaluate(workload, facts)
+    logVerdict(this.context.log, verdict, { atInfo: this.context.config.policyInfoLogging })
+    if (verdict.allowed) return
+    throw new ConnectionError('DENY', `connection closed due to policy rejection: ${verdict.reason}`, {
+      source: 'downstream',
+    })
+  }
+
+  /** After any change of the mesh that may concern this pod: open connections that are refused now are closed. */
+  recheckPolicy(): void {
+    this.#policy.invalidate()
+    const workload = this.context.mesh.localWorkload(this.pod.namespace, this.pod.name, this.pod.serviceAccount)
+    if (workload) this.connections.recheck((facts) => this.#policy.evaluate(workload, facts).allowed)
+  }
+
+  /** A tunnel of a peer, for drain and destruction; forgets it by itself when it closes. */
+  track(tunnel: HboneServerConnection): void {
+    this.#tunnels.add(tunnel)
+    void tunnel.closed.then(() => this.#tunnels.delete(tunnel))
+  }
+
+  /** No new connections; those that wait are accepted first, peers are told by GOAWAY, open connections go on. */
+  drain(): void {
+    this.#closeListeners()
+    for (const tunnel of this.#tunnels) tunnel.drain()
+    this.pool.drain()
+  }
+
+  /** Ends everything at once. Idempotent. */
+  destroy(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#closeListeners()
+    this.connections.closeAll(new ConnectionError('CONNECT', 'connection closed due to connection drain'))
+    for (const tunnel of this.#tunnels) tunnel.destroy()
+    this.pool.destroy()
+    this.namespace.close()
+  }
+
+  #closeListeners(): void {
+    for (const listener of this.#listeners.values()) listener.close()
+    this.#listeners.clear()
+  }
+
+  #serve(role: ListenerRole, end: TcpEnd): void {
+    switch (role) {
+      case 'inbound':
+        void serveInboundConnection(this, end)
+        return
+      case 'inboundPassthrough':
+        void serveInboundPassthrough(this, end)
+        return
+      case 'outbound':
+        void serveOutbound(this, end)
+        return
+    }
+  }
+}

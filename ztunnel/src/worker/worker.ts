@@ -1,0 +1,180 @@
+import { CrlSet, fromWire } from '@ambit/shared/certificates'
+import { systemClock } from '@ambit/shared/clock'
+import { selectIo } from '@ambit/shared/io'
+import { Mesh, type MeshChange } from '@ambit/shared/mesh'
+import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
+import { NetworkNamespace, primeThreadPool } from '../linux/index.ts'
+import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
+import { hboneLimits } from './hbone-limits.ts'
+import { Identities } from './identities.ts'
+import { PodProxy, type WorkerContext } from './pod-proxy.ts'
+
+export interface WorkerOptions {
+  readonly send: (message: FromWorker) => void
+}
+
+interface Started {
+  readonly context: WorkerContext
+  readonly logging: OpenedLog
+  readonly metrics: MetricRegistry
+}
+
+/** The state of a data worker: everything in it came from the control process, in the order of the messages. */
+export class Worker {
+  readonly #send: (message: FromWorker) => void
+  readonly #pods = new Map<string, PodProxy>()
+  /** Messages that came while `start` is still being carried out. */
+  readonly #early: (readonly [message: Exclude<ToWorker, { type: 'start' }>, handle: unknown])[] = []
+  #started: Started | undefined
+  #crl: CrlSet | undefined
+
+  constructor({ send }: WorkerOptions) {
+    this.#send = send
+  }
+
+  /** Handles one message of the control process; `handle` is the listening socket that came with it. */
+  receive(message: ToWorker, handle: unknown): void {
+    if (message.type === 'start') void this.#begin(message)
+    else if (this.#started) this.#handle(this.#started, message, handle)
+    else this.#early.push([message, handle])
+  }
+
+  #handle(started: Started, message: Exclude<ToWorker, { type: 'start' }>, handle: unknown): void {
+    const { context, logging } = started
+    switch (message.type) {
+      case 'mesh':
+        context.mesh.apply(message.update)
+        return
+      case 'certificate':
+        context.identities.set(fromWire(message.certificate))
+        return
+      case 'certificate-failed':
+        context.identities.fail(message.identity, message.reason)
+        return
+      case 'certificate-forgotten':
+        context.identities.forget(message.identity)
+        return
+      case 'crl':
+        this.#crl = CrlSet.load(Buffer.from(message.base64, 'base64'))
+        return
+      case 'listener':
+        this.#listen(context, message, handle)
+        return
+      case 'pod-removed':
+        this.#removePod(message.uid)
+        return
+      case 'log-levels':
+        logging.levels.reset()
+        logging.levels.add(message.levels)
+        return
+      case 'report':
+        this.#report(started, message)
+        return
+      case 'drain':
+        void this.#drain(started, message.deadlineMs)
+        return
+    }
+  }
+
+  async #begin(message: Extract<ToWorker, { type: 'start' }>): Promise<void> {
+    const started = await this.#start(message)
+    this.#started = started
+    for (const [early, handle] of this.#early.splice(0)) this.#handle(started, early, handle)
+    this.#send({ type: 'ready' })
+  }
+
+  async #start({ config, logLevels }: Extract<ToWorker, { type: 'start' }>): Promise<Started> {
+    await primeThreadPool()
+    const logging = openLog({
+      fd: 1,
+      format: config.logFormat,
+      levels: logLevels,
+      program: 'ztunnel',
+      clock: systemClock,
+    })
+    process.on('exit', () => logging.flushSync())
+    const { log } = logging
+    const mesh = new Mesh({ nodeName: config.nodeName })
+    mesh.onChange((change) => this.#meshChanged(change))
+    const metrics = new MetricRegistry({ log })
+    const context: WorkerContext = {
+      config,
+      mesh,
+      log,
+      clock: systemClock,
+      random: Math.random,
+      io: await selectIo({ log }),
+      recorder: createConnectionRecorder({ registry: metrics, log, clock: systemClock }),
+      identities: new Identities({
+        request: (identity) => this.#send({ type: 'certificate-wanted', identity }),
+        postQuantumOnly: config.postQuantumOnly,
+      }),
+      hboneLimits: hboneLimits(config),
+      crl: () => this.#crl,
+    }
+    return { context, logging, metrics }
+  }
+
+  #listen(
+    context: WorkerContext,
+    { pod, role, transparent }: Extract<ToWorker, { type: 'listener' }>,
+    handle: unknown,
+  ): void {
+    let proxy = this.#pods.get(pod.uid)
+    if (!proxy) {
+      proxy = new PodProxy(context, pod, NetworkNamespace.ofSocket(descriptorOf(handle)))
+      this.#pods.set(pod.uid, proxy)
+    }
+    proxy.listen(role, handle, transparent)
+    this.#send({ type: 'listening', uid: pod.uid, role })
+  }
+
+  #removePod(uid: string): void {
+    this.#pods.get(uid)?.destroy()
+    this.#pods.delete(uid)
+  }
+
+  /** Policies and workloads both decide what is allowed, so either change re-checks the open connections. */
+  #meshChanged(change: MeshChange): void {
+    if (change.policies.size === 0 && change.workloads.size === 0) return
+    for (const proxy of this.#pods.values()) proxy.recheckPolicy()
+  }
+
+  #report({ metrics }: Started, { id, connections }: Extract<ToWorker, { type: 'report' }>): void {
+    const pods: Record<string, PodConnections> = {}
+    if (connections) for (const [uid, proxy] of this.#pods) pods[uid] = proxy.connections.summarise()
+    this.#send({ type: 'report', id, metrics: metrics.takeDelta(), pods })
+  }
+
+  /** Resolves when the last connection ended or, at the deadline, was ended. */
+  async #drain({ context, logging, metrics }: Started, deadlineMs: number): Promise<void> {
+    for (const proxy of this.#pods.values()) proxy.drain()
+    const deadline = context.clock.now() + deadlineMs
+    while (this.#openConnections() > 0 && context.clock.now() < deadline) {
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, DRAIN_POLL_MS)
+      })
+    }
+    const forced = this.#openConnections()
+    if (forced > 0) context.log.warn(`drain duration expired with ${forced} connections open, closing them`)
+    for (const uid of this.#pods.keys()) this.#removePod(uid)
+    await logging.flush()
+    this.#send({ type: 'report', id: 0, metrics: metrics.takeDelta(), pods: {} })
+    this.#send({ type: 'drained' })
+  }
+
+  #openConnections(): number {
+    let open = 0
+    for (const proxy of this.#pods.values()) open += proxy.openConnections
+    return open
+  }
+}
+
+/** How often a draining worker looks whether its last connection has ended. */
+const DRAIN_POLL_MS = 50
+
+/** The descriptor of a socket received from the control process; needed to find the network namespace that it is in. */
+function descriptorOf(handle: unknown): number {
+  if (typeof handle === 'object' && handle !== null && 'fd' in handle && typeof handle.fd === 'number') return handle.fd
+  throw new Error('the control process sent a listener without its socket')
+}
