@@ -1,4 +1,5 @@
 import type { TcpEnd, TcpListener } from '../byte-io.ts'
+import { closeWhenQuiet } from '../close-when-quiet.ts'
 import { IoError, errnoName } from '../io-error.ts'
 import type { HandleMemory } from './handle-memory.ts'
 import { HandleTcp, readAddress } from './handle-tcp.ts'
@@ -9,7 +10,10 @@ export class HandleListener implements TcpListener {
   readonly #memory: HandleMemory
   readonly #handle: TcpHandle
   readonly #onAccept: (end: TcpEnd) => void
+  readonly #backlog: number
   #accepted = 0
+  /** Connections taken from the queue, dead ones included. */
+  #events = 0
   #isClosing = false
 
   /** Throws IoError when the handle cannot listen. */
@@ -17,6 +21,7 @@ export class HandleListener implements TcpListener {
     this.#memory = memory
     this.#handle = handle
     this.#onAccept = onAccept
+    this.#backlog = backlog
     handle.onconnection = (status, client) => this.#accept(status, client)
     const status = handle.listen(backlog)
     if (status !== 0) {
@@ -32,11 +37,12 @@ export class HandleListener implements TcpListener {
   close(): void {
     if (this.#isClosing) return
     this.#isClosing = true
-    // libuv accepts until the queue is empty in each poll phase: one full turn from here takes everything that waits now.
-    setImmediate(() => setImmediate(() => this.#handle.close()))
+    const close = (): void => this.#handle.close()
+    closeWhenQuiet(() => this.#events, close, this.#backlog)
   }
 
   #accept(status: number, client: TcpHandle | undefined): void {
+    this.#events++
     // A negative status (out of descriptors): libuv has dropped what waited, by means of a descriptor it keeps in reserve.
     if (status !== 0 || client === undefined) return
     const remote = readAddress((out) => client.getpeername(out))

@@ -10,6 +10,7 @@ import type {
   TcpListener,
 } from '../byte-io.ts'
 import type { PortOwner, TcpPort } from '../byte-port.ts'
+import { closeWhenQuiet } from '../close-when-quiet.ts'
 import { IoError } from '../io-error.ts'
 import { PlainSplice } from '../plain-splice.ts'
 import { SlabPool } from '../slab.ts'
@@ -50,8 +51,7 @@ export class StreamIo implements ByteIo {
       close() {
         if (isClosing) return
         isClosing = true
-        // One full turn of the loop accepts what waits in the queue.
-        setImmediate(() => setImmediate(() => server.close()))
+        closeWhenQuiet(() => accepted, server.close.bind(server), backlog)
       },
     }
   }
