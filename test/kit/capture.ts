@@ -40,6 +40,11 @@ export class Capture {
   excerpt(text: string, length = 60): string {
     const bytes = readFileSync(this.#file)
     const at = bytes.indexOf(text)
-    return at < 0 ? '' : bytes.subarray(at, at + length).toString('latin1').replaceAll(/[^\x20-\x7e]/g, '.')
+    return at < 0
+      ? ''
+      : bytes
+          .subarray(at, at + length)
+          .toString('latin1')
+          .replaceAll(/[^\x20-\x7e]/g, '.')
   }
 }

@@ -14,10 +14,18 @@ export interface CommandOptions {
 }
 
 /** Runs a program to its end and answers what it printed; a program that fails is an answer too. */
-export function command(words: readonly string[], { input = '', timeoutMs = 20_000, env }: CommandOptions = {}): Promise<CommandResult> {
+export function command(
+  words: readonly string[],
+  { input = '', timeoutMs = 20_000, env }: CommandOptions = {},
+): Promise<CommandResult> {
   const [program = '', ...rest] = words
   return new Promise((resolve, reject) => {
-    const child = spawn(program, rest, { stdio: 'pipe', timeout: timeoutMs, killSignal: 'SIGKILL', env: { ...process.env, ...env } })
+    const child = spawn(program, rest, {
+      stdio: 'pipe',
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+      env: { ...process.env, ...env },
+    })
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString('utf8')))

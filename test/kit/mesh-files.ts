@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
@@ -7,7 +7,7 @@ import { stringify } from 'yaml'
 /** Resources of a LOCAL_XDS_PATH file, as they are written. */
 export type Resource = Readonly<Record<string, unknown>>
 
-/** The directory of a mesh's files, removed with it. */
+/** The directory of a mesh's files; the mesh's janitor removes it. */
 export class MeshFiles {
   readonly directory = mkdtempSync(join(tmpdir(), 'ambit-test-'))
 
@@ -22,9 +22,5 @@ export class MeshFiles {
     writeFileSync(beside, typeof content === 'string' ? content : stringify(content))
     renameSync(beside, path)
     return path
-  }
-
-  remove(): void {
-    rmSync(this.directory, { recursive: true, force: true })
   }
 }

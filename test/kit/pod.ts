@@ -75,15 +75,36 @@ export class Pod {
   }
 
   /** Body of an HTTP answer, or the error of curl. `host` may be an IPv6 address. */
-  async curl(host: string, port: number, path = '/', flags: readonly string[] = []): Promise<CommandResult & { readonly ok: boolean }> {
+  async curl(
+    host: string,
+    port: number,
+    path = '/',
+    flags: readonly string[] = [],
+  ): Promise<CommandResult & { readonly ok: boolean }> {
     const address = host.includes(':') ? `[${host}]` : host
-    const result = await this.run(['curl', '-sS', '-g', '--noproxy', '*', '-m', '10', ...flags, `http://${address}:${port}${path}`])
+    const result = await this.run([
+      'curl',
+      '-sS',
+      '-g',
+      '--noproxy',
+      '*',
+      '-m',
+      '10',
+      ...flags,
+      `http://${address}:${port}${path}`,
+    ])
     return { ...result, ok: result.code === 0 }
   }
 
   /** The workload record of this pod for a LOCAL_XDS_PATH file. */
   record(node: string): Readonly<Record<string, unknown>> {
-    const { protocol = 'HBONE', canonicalName = this.name, policies = [], services = {}, trustDomain = 'cluster.local' } = this.options
+    const {
+      protocol = 'HBONE',
+      canonicalName = this.name,
+      policies = [],
+      services = {},
+      trustDomain = 'cluster.local',
+    } = this.options
     return {
       uid: this.uid,
       name: this.name,

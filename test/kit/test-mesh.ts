@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { Capture } from './capture.ts'
 import { eventually } from './eventually.ts'
+import { Janitor } from './janitor.ts'
 import { MeshFiles, type Resource } from './mesh-files.ts'
 import { TestNode } from './node.ts'
 import { Pod, type PodOptions } from './pod.ts'
@@ -26,6 +27,7 @@ export class TestMesh {
   readonly #programs: Program[] = []
   readonly #ztunnels: ZtunnelProcess[] = []
   readonly #captures: Capture[] = []
+  readonly #janitor = new Janitor(this.#prefix, this.files.directory)
   #ca: Program | undefined
 
   private constructor() {}
@@ -47,7 +49,11 @@ export class TestMesh {
 
   /** Every namespace of this mesh. */
   get namespaces(): readonly string[] {
-    return [this.fabric, ...[...this.nodes.values()].map(({ place }) => place.namespace), ...this.pods.map(({ place }) => place.namespace)]
+    return [
+      this.fabric,
+      ...[...this.nodes.values()].map(({ place }) => place.namespace),
+      ...this.pods.map(({ place }) => place.namespace),
+    ]
   }
 
   async addNode(name: string): Promise<TestNode> {
@@ -59,7 +65,11 @@ export class TestMesh {
   }
 
   async addPod(node: TestNode, name: string, options: PodOptions = {}): Promise<Pod> {
-    const place = { namespace: `${this.#prefix}-${node.name}-${name}`, node: node.place, index: FIRST_POD + node.pods.length }
+    const place = {
+      namespace: `${this.#prefix}-${node.name}-${name}`,
+      node: node.place,
+      index: FIRST_POD + node.pods.length,
+    }
     const pod = new Pod(name, place, options, this.#programs)
     node.pods.push(pod)
     await createPod(place)
@@ -78,11 +88,16 @@ export class TestMesh {
     this.save()
     const words = [
       CA_MAIN,
-      '--listen', `${FABRIC_V4}:${CA_PORT}`,
-      '--state-dir', this.files.path('ca'),
-      '--authorizer', this.files.path('authorizer.yaml'),
-      '--serving-names', FABRIC_V4,
-      '--write-root', this.files.path('root.pem'),
+      '--listen',
+      `${FABRIC_V4}:${CA_PORT}`,
+      '--state-dir',
+      this.files.path('ca'),
+      '--authorizer',
+      this.files.path('authorizer.yaml'),
+      '--serving-names',
+      FABRIC_V4,
+      '--write-root',
+      this.files.path('root.pem'),
     ]
     this.#ca = new Program('ca', [...inside(this.fabric), process.execPath, ...words])
     await this.#ca.says(/certificate authority ready|listening|ready|CA /i)
@@ -149,14 +164,24 @@ export class TestMesh {
       this.files.write(`token-${name}`, this.#token(name))
       const enrolled = pods.filter((pod) => pod.isEnrolled)
       this.files.write(`pods-${name}.yaml`, {
-        pods: enrolled.map(({ name, namespace, serviceAccount, netns, uid }) => ({ name, namespace, serviceAccount, netns, uid })),
+        pods: enrolled.map(({ name, namespace, serviceAccount, netns, uid }) => ({
+          name,
+          namespace,
+          serviceAccount,
+          netns,
+          uid,
+        })),
       })
     }
   }
 
   /** Records what goes over a node's wire. */
   async capture(node: TestNode): Promise<Capture> {
-    const capture = await Capture.start(this.fabric, `node${node.place.index}`, this.files.path(`${node.name}-${randomBytes(2).toString('hex')}.pcap`))
+    const capture = await Capture.start(
+      this.fabric,
+      `node${node.place.index}`,
+      this.files.path(`${node.name}-${randomBytes(2).toString('hex')}.pcap`),
+    )
     this.#captures.push(capture)
     return capture
   }
@@ -170,12 +195,13 @@ export class TestMesh {
       this.#ztunnels.map(async ({ program }) => {
         const wasRunning = program.isRunning
         const code = await program.stop('SIGTERM', 15_000)
-        if (wasRunning && code !== 0) faults.push(`${program.name} ended with code ${code}: ${program.output.slice(-1_000)}`)
+        if (wasRunning && code !== 0)
+          faults.push(`${program.name} ended with code ${code}: ${program.output.slice(-1_000)}`)
       }),
     )
     await this.stopCa()
     await removeNamespaces(this.namespaces)
-    this.files.remove()
+    await this.#janitor.finish()
     return faults
   }
 

@@ -46,7 +46,10 @@ export async function createFabric(fabric: string): Promise<void> {
 export async function createNode(fabric: string, node: NodePlace, others: readonly NodePlace[]): Promise<void> {
   const { namespace, index } = node
   const wire = `node${index}`
-  await batch(undefined, [`netns add ${namespace}`, `link add ${wire} netns ${fabric} type veth peer name eth0 netns ${namespace}`])
+  await batch(undefined, [
+    `netns add ${namespace}`,
+    `link add ${wire} netns ${fabric} type veth peer name eth0 netns ${namespace}`,
+  ])
   const { v4, v6 } = nodeAddress(node)
   await batch(namespace, [
     'link set lo up',
@@ -74,7 +77,10 @@ export async function createPod(pod: PodPlace): Promise<void> {
   const { namespace, node, index } = pod
   const { v4, v6 } = podAddress(pod)
   const wire = `pod${index}`
-  await batch(undefined, [`netns add ${namespace}`, `link add ${wire} netns ${node.namespace} type veth peer name eth0 netns ${namespace}`])
+  await batch(undefined, [
+    `netns add ${namespace}`,
+    `link add ${wire} netns ${node.namespace} type veth peer name eth0 netns ${namespace}`,
+  ])
   await batch(namespace, [
     'link set lo up',
     `addr add ${v4}/24 dev eth0`,
@@ -89,7 +95,8 @@ export async function createPod(pod: PodPlace): Promise<void> {
 /** Removes namespaces; those that are not there are no fault. */
 export async function removeNamespaces(names: readonly string[]): Promise<void> {
   const there = names.filter((name) => existsSync(`${NETNS_DIRECTORY}/${name}`))
-  if (there.length > 0) await command(['ip', '-force', '-batch', '-'], { input: there.map((name) => `netns del ${name}\n`).join('') })
+  if (there.length > 0)
+    await command(['ip', '-force', '-batch', '-'], { input: there.map((name) => `netns del ${name}\n`).join('') })
 }
 
 /** The words that run a program inside a namespace. */

@@ -33,7 +33,17 @@ export class ZtunnelProcess {
 
   /** Body of a GET on one of its admin ports, from the node itself. */
   get(port: number, path: string, flags: readonly string[] = []): Promise<string> {
-    return must([...inside(this.#namespace), 'curl', '-sS', '--noproxy', '*', '-m', '5', ...flags, `http://127.0.0.1:${port}${path}`])
+    return must([
+      ...inside(this.#namespace),
+      'curl',
+      '-sS',
+      '--noproxy',
+      '*',
+      '-m',
+      '5',
+      ...flags,
+      `http://127.0.0.1:${port}${path}`,
+    ])
   }
 
   /** Sum of the samples of a metric whose labels include all of those given. */
@@ -54,7 +64,9 @@ export class ZtunnelProcess {
       if (!line.startsWith('{')) return []
       try {
         const value: unknown = JSON.parse(line)
-        return typeof value === 'object' && value !== null && 'message' in value && 'level' in value ? [value as AccessLine] : []
+        return typeof value === 'object' && value !== null && 'message' in value && 'level' in value
+          ? [value as AccessLine]
+          : []
       } catch {
         return []
       }
@@ -63,14 +75,17 @@ export class ZtunnelProcess {
 
   /** Waits for an access line in which every key has the value, or matches the pattern. */
   access(wanted: Readonly<Record<string, string | number | RegExp>>): Promise<AccessLine> {
-    return eventually(`an access line with ${JSON.stringify(wanted, (_, value: unknown) => (value instanceof RegExp ? String(value) : value))}`, () => {
-      return this.lines.find((line) => {
-        return Object.entries(wanted).every(([key, value]) => {
-          const found = line[key]
-          return value instanceof RegExp ? value.test(String(found ?? '')) : found === value
+    return eventually(
+      `an access line with ${JSON.stringify(wanted, (_, value: unknown) => (value instanceof RegExp ? String(value) : value))}`,
+      () => {
+        return this.lines.find((line) => {
+          return Object.entries(wanted).every(([key, value]) => {
+            const found = line[key]
+            return value instanceof RegExp ? value.test(String(found ?? '')) : found === value
+          })
         })
-      })
-    })
+      },
+    )
   }
 
   /** Process ids of the data workers, oldest first. */

@@ -1,0 +1,41 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+
+/**
+ * Waits for the end of its input, which comes when the program that started it closes it or dies in whatever way, and then
+ * removes what is left of the namespaces and files of one mesh.
+ */
+const SCRIPT = `
+prefix=$1 directory=$2
+cat > /dev/null
+for name in $(ip netns list | cut -d' ' -f1 | grep "^$prefix-"); do
+  for pid in $(ip netns pids "$name"); do kill -KILL "$pid" 2> /dev/null; done
+  ip netns del "$name" 2> /dev/null
+done
+rm -rf "$directory"
+`
+
+/** Cleans up after this process, even when it is killed. */
+export class Janitor {
+  readonly #child: ChildProcess
+
+  constructor(prefix: string, directory: string) {
+    // A session of its own: a Ctrl-C must not reach it.
+    this.#child = spawn('sh', ['-c', SCRIPT, 'janitor', prefix, directory], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    })
+    this.#child.unref()
+    this.#child.stdin?.on('error', () => {
+      // It has ended already.
+    })
+  }
+
+  /** Lets it do its work now; resolves when it is done. */
+  async finish(): Promise<void> {
+    const ended = new Promise((resolve) => {
+      this.#child.once('close', resolve)
+    })
+    this.#child.stdin?.end()
+    await ended
+  }
+}

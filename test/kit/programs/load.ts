@@ -1,0 +1,61 @@
+// New connections at a steady pace, one HTTP request on each: node load.ts HOST PORT PER_SECOND SECONDS
+// Prints one JSON object: how they ended, and the longest time from connect to the answer.
+import { connect } from 'node:net'
+
+const [host = '', port = '0', perSecond = '100', seconds = '5'] = process.argv.slice(2)
+const result = {
+  started: 0,
+  ok: 0,
+  refused: 0,
+  cut: 0,
+  timedOut: 0,
+  slowestMs: 0,
+  errors: {} as Record<string, number>,
+}
+let open = 0
+let finished = false
+
+function one(): void {
+  const began = performance.now()
+  let connected = false
+  let answer = ''
+  open++
+  result.started++
+  const socket = connect({ host, port: Number(port) })
+  socket.setTimeout(8_000, () => socket.destroy(Object.assign(new Error('timeout'), { code: 'TIMEOUT' })))
+  socket.on('connect', () => {
+    connected = true
+    socket.write('GET / HTTP/1.1\r\nhost: load\r\nconnection: close\r\n\r\n')
+  })
+  socket.on('data', (chunk) => (answer += chunk.toString('latin1')))
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    const code = `${error.code ?? 'ERROR'}${connected ? ' after connect' : ''}`
+    result.errors[code] = (result.errors[code] ?? 0) + 1
+    if (error.code === 'TIMEOUT') result.timedOut++
+    else if (connected) result.cut++
+    else result.refused++
+  })
+  socket.on('close', (hadError) => {
+    open--
+    if (!hadError) {
+      if (answer.startsWith('HTTP/1.1 200')) {
+        result.ok++
+        result.slowestMs = Math.max(result.slowestMs, Math.round(performance.now() - began))
+      } else result.cut++
+    }
+    if (finished && open === 0) process.stdout.write(`${JSON.stringify(result)}\n`)
+  })
+}
+
+// Timers are coarse: each tick starts as many as are due by now.
+const start = performance.now()
+const ticker = setInterval(() => {
+  const elapsedS = (performance.now() - start) / 1_000
+  if (elapsedS >= Number(seconds)) {
+    clearInterval(ticker)
+    finished = true
+    if (open === 0) process.stdout.write(`${JSON.stringify(result)}\n`)
+    return
+  }
+  while (result.started < elapsedS * Number(perSecond)) one()
+}, 5)

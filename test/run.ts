@@ -1,0 +1,80 @@
+// Runs the checks and every test file, each a program of its own, and ends with "N passed, N failed".
+import { spawnSync } from 'node:child_process'
+import { globSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { t } from 'tap'
+import { Reporter } from './reporter.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const SUITES = [
+  '{shared,ztunnel,waypoint}/src/**/*.test.ts',
+  'test/kit/**/*.test.ts',
+  'test/{integration,attacks,interop}/**/*.test.ts',
+]
+const FILE_TIMEOUT_MS = 180_000
+const PARALLEL = 2
+
+const words = process.argv.slice(2)
+const unknown = words.find((word) => word.startsWith('--') && word !== '--no-checks')
+if (unknown !== undefined) {
+  process.stderr.write(`unknown option ${unknown}; see npm test -- --help\n`)
+  process.exit(2)
+}
+const patterns = words.filter((word) => !word.startsWith('--'))
+const files = SUITES.flatMap((suite) =>
+  globSync(suite, { cwd: ROOT, exclude: ['**/node_modules/**'] }).toSorted(),
+).filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
+if (files.length === 0) {
+  process.stderr.write(`no test file has ${patterns.join(' or ')} in its path\n`)
+  process.exit(2)
+}
+
+const reporter = new Reporter({ skipsFail: process.env['CI'] === 'true' })
+reporter.pipe(process.stdout)
+const namespacesBefore = namespaces()
+
+if (!words.includes('--no-checks') && patterns.length === 0) {
+  check('types', ['tsc', '--noEmit'])
+  check('lint', ['oxlint', '--type-aware'])
+  check('format', ['oxfmt', '--check'])
+}
+
+t.register()
+t.jobs = PARALLEL
+t.pipe(reporter, { end: false })
+await Promise.all(
+  files.map((file) => {
+    return t.spawn(process.execPath, ['--disable-warning=DEP0111', join(ROOT, file)], {
+      name: file,
+      timeout: FILE_TIMEOUT_MS,
+      buffered: true,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+  }),
+)
+t.end()
+reporter.end()
+await new Promise((resolve) => {
+  reporter.once('end', resolve)
+})
+
+const left = namespaces().filter((name) => !namespacesBefore.includes(name))
+const faults = left.length > 0 ? [`network namespaces left behind: ${left.join(', ')}`] : []
+for (const fault of faults) process.stdout.write(`not ok ${fault}\n`)
+process.stdout.write(`\n${reporter.summary}\n`)
+process.exitCode = reporter.failed > 0 || faults.length > 0 ? 1 : 0
+
+function check(name: string, [program = '', ...rest]: readonly string[]): void {
+  const path = join(ROOT, 'node_modules', '.bin', program)
+  const { status, stdout, stderr } = spawnSync(path, rest, { cwd: ROOT, encoding: 'utf8' })
+  reporter.count(name, status === 0, `${stdout}${stderr}`)
+}
+
+function namespaces(): readonly string[] {
+  try {
+    return readdirSync('/run/netns')
+  } catch {
+    return []
+  }
+}
