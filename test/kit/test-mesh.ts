@@ -14,6 +14,8 @@ const CA_MAIN = fileURLToPath(new URL('../../shared/src/ca/main.ts', import.meta
 const CA_PORT = 15_012
 /** Pods of a node have the addresses .10, .11, … */
 const FIRST_POD = 10
+/** ztunnels that replace another one. */
+const FIRST_SUCCESSOR = 200
 
 /** A mesh for one test: nodes and pods in network namespaces of its own, a CA, and a ztunnel on each node. */
 export class TestMesh {
@@ -28,6 +30,8 @@ export class TestMesh {
   readonly #ztunnels: ZtunnelProcess[] = []
   readonly #captures: Capture[] = []
   readonly #janitor = new Janitor(this.#prefix, this.files.directory)
+  readonly #extraNamespaces: string[] = []
+  #successors = 0
   #ca: Program | undefined
 
   private constructor() {}
@@ -53,6 +57,7 @@ export class TestMesh {
       this.fabric,
       ...[...this.nodes.values()].map(({ place }) => place.namespace),
       ...this.pods.map(({ place }) => place.namespace),
+      ...this.#extraNamespaces,
     ]
   }
 
@@ -110,9 +115,9 @@ export class TestMesh {
   }
 
   /** Starts a ztunnel on the node and waits until it is ready; one that runs there already stays. */
-  async startZtunnel(node: TestNode, environment: Readonly<Record<string, string>> = {}): Promise<ZtunnelProcess> {
+  async startZtunnel(node: TestNode, environment: Readonly<Record<string, string>> = {}, namespace = node.place.namespace): Promise<ZtunnelProcess> {
     this.save()
-    const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, node.place.namespace, {
+    const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, namespace, {
       NODE_NAME: node.name,
       XDS_ADDRESS: '',
       LOCAL_XDS_PATH: this.files.path('mesh.yaml'),
@@ -128,6 +133,21 @@ export class TestMesh {
     node.ztunnel = ztunnel
     await ztunnel.ready()
     return ztunnel
+  }
+
+  /**
+   * A second ztunnel takes over the pods of a node, in a namespace of its own as the pod of a DaemonSet has; when it is ready
+   * the first one is told to end. Resolves with the successor; the first may still be draining.
+   */
+  async replaceZtunnel(node: TestNode, environment: Readonly<Record<string, string>> = {}): Promise<ZtunnelProcess> {
+    const old = node.proxy
+    this.#successors++
+    const place = { namespace: `${this.#prefix}-${node.name}-ztunnel${this.#successors}`, node: node.place, index: FIRST_SUCCESSOR + this.#successors }
+    this.#extraNamespaces.push(place.namespace)
+    await createPod(place)
+    const successor = await this.startZtunnel(node, environment, place.namespace)
+    old.program.signal('SIGTERM')
+    return successor
   }
 
   /** The CA and a ztunnel on every node, all pods enrolled. */

@@ -1,0 +1,82 @@
+import { fileURLToPath } from 'node:url'
+import type { Pod, Program, TestMesh } from '../kit/index.ts'
+
+/** What the web server answers; looked for on the wire. */
+export const SECRET = 'the-secret-of-the-orders'
+export const WEB_PORT = 8_080
+export const GREETER_PORT = 2_525
+export const REDIS_PORT = 6_379
+
+/** nginx in the foreground, all of its files in the mesh's directory. */
+export function startNginx(mesh: TestMesh, pod: Pod): Program {
+  const directory = mesh.files.directory
+  const config = mesh.files.write(
+    `nginx-${pod.name}.conf`,
+    `daemon off; master_process off; pid ${directory}/nginx-${pod.name}.pid; error_log stderr warn; user root;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  client_body_temp_path ${directory}; proxy_temp_path ${directory}; fastcgi_temp_path ${directory};
+  uwsgi_temp_path ${directory}; scgi_temp_path ${directory};
+  server {
+    listen ${WEB_PORT} backlog=4096; listen [::]:${WEB_PORT} backlog=4096;
+    location / { default_type text/plain; return 200 "${pod.name} says ${SECRET} to $remote_addr\\n"; }
+  }
+}
+`,
+  )
+  return pod.start('nginx', ['nginx', '-c', config, '-p', directory])
+}
+
+export function startRedis(pod: Pod): Program {
+  return pod.start('redis', [
+    'redis-server',
+    '--port',
+    String(REDIS_PORT),
+    '--bind',
+    '0.0.0.0',
+    '::',
+    '--protected-mode',
+    'no',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+  ])
+}
+
+export function startGreeter(pod: Pod): Program {
+  return pod.start('greeter', [process.execPath, kitProgram('speaks-first.ts'), String(GREETER_PORT), 'welcome'])
+}
+
+export interface LoadResult {
+  readonly started: number
+  readonly ok: number
+  readonly refused: number
+  /** Broken after they were established: accepted by a proxy that died. */
+  readonly cut: number
+  readonly timedOut: number
+  readonly slowestMs: number
+  readonly errors: Readonly<Record<string, number>>
+}
+
+/** New connections to the web server at a steady pace while something happens. */
+export async function underLoad(
+  pod: Pod,
+  host: string,
+  { perSecond, seconds }: { perSecond: number; seconds: number },
+  happens: () => Promise<void>,
+): Promise<LoadResult> {
+  const words = [process.execPath, kitProgram('load.ts'), host, String(WEB_PORT), String(perSecond), String(seconds)]
+  const load = pod.run(words, { timeoutMs: (seconds + 20) * 1_000 })
+  await happens()
+  const { stdout, stderr } = await load
+  const result: unknown = JSON.parse(stdout || '{}')
+  if (typeof result !== 'object' || result === null || !('ok' in result))
+    throw new Error(`the load program failed: ${stderr}`)
+  return result as LoadResult
+}
+
+function kitProgram(name: string): string {
+  return fileURLToPath(new URL(`../kit/programs/${name}`, import.meta.url))
+}
