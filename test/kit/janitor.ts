@@ -35,6 +35,7 @@ export class Janitor {
     const ended = new Promise((resolve) => {
       this.#child.once('close', resolve)
     })
+    this.#child.ref()
     this.#child.stdin?.end()
     await ended
   }

@@ -124,7 +124,7 @@ class ServerConnection implements HboneServerConnection {
       clock,
       log,
       hooks: {
-        onRequest: (stream, fields, _endStream, tooLarge) => this.#onRequest(connection, stream, fields, tooLarge),
+        onRequest: (stream, fields, tooLarge) => this.#onRequest(connection, stream, fields, tooLarge),
         onChange: () => {},
       },
     })

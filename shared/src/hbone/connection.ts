@@ -35,7 +35,7 @@ export interface ConnectionOptions {
 /** What differs between the roles. */
 export interface ConnectionHooks {
   /** Server: a new stream with its request. The stream is counted; answer it with sendHead or reset it. */
-  onRequest(stream: TunnelStream, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void
+  onRequest(stream: TunnelStream, fields: HeaderField[], tooLarge: boolean): void
   /** Streams, peer settings or state have changed. */
   onChange(): void
 }
@@ -135,7 +135,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const { clock, limits } = this.#options
     if (this.role === 'client') this.send.preface(CLIENT_PREFACE)
     this.send.frame(FrameType.settings, 0, 0, encodeSettings(this.role, limits))
-    this.send.numberFrame(FrameType.windowUpdate, 0, this.#dispatch.initialCredit)
+    const credit = this.#dispatch.initialCredit
+    if (credit > 0) this.send.numberFrame(FrameType.windowUpdate, 0, credit)
     this.#settingsTimer = clock.after(limits.settingsTimeoutMs, () =>
       this.#fail(
         new ConnectionError(
@@ -213,9 +214,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const stream = this.streams.get(streamId)
     if (stream !== undefined) this.#onMoreHeaders(stream, fields, endStream, tooLarge)
     else if (this.role === 'server') this.#onRequest(streamId, fields, endStream, tooLarge)
-    else if (streamId % 2 === 0 || streamId > this.highestStreamId)
+    else if (streamId % 2 === 0 || streamId > this.highestStreamId) {
       throw new ConnectionError(ErrorCode.protocolError, `HEADERS on stream ${streamId}, which was not opened`)
-    // Otherwise the answer to a stream that we have given up meanwhile.
+    }
+    // Otherwise the answer to a stream that we have given up: one for each is ordinary, many more are not.
+    else this.guard.peerReset(true)
   }
 
   onSettings(): void {
@@ -310,8 +313,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       return
     }
     const stream = this.#addStream(streamId)
-    this.#options.hooks.onRequest(stream, fields, endStream, tooLarge)
     if (endStream) stream.receiveEnd()
+    this.#options.hooks.onRequest(stream, fields, tooLarge)
   }
 
   /** The response on a client; trailers otherwise, of which only the end matters here. */

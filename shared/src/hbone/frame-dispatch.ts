@@ -71,12 +71,13 @@ export class FrameDispatch implements FrameSink {
     this.#maxHeaderBytes =
       host.role === 'server' ? host.limits.maxRequestHeaderBytes : host.limits.maxResponseHeaderBytes
     this.#hpack = new HpackDecoder({ maxTableSize: HEADER_TABLE_BYTES, maxHeaderListBytes: this.#maxHeaderBytes })
-    this.#window = new ReceiveWindow(host.limits.connectionWindowBytes)
+    // The protocol's own 65,535 cannot be taken back.
+    this.#window = new ReceiveWindow(Math.max(host.limits.connectionWindowBytes, DEFAULT_WINDOW))
   }
 
-  /** What the peer has to be told at the start, beyond SETTINGS: the connection window has no setting. */
+  /** What the peer is told at the start, beyond SETTINGS: the connection window has no setting. May be 0. */
   get initialCredit(): number {
-    return this.#host.limits.connectionWindowBytes - DEFAULT_WINDOW
+    return Math.max(this.#host.limits.connectionWindowBytes - DEFAULT_WINDOW, 0)
   }
 
   /** Applications took data: the credit withheld while too much was held may go out now. */
@@ -148,7 +149,6 @@ export class FrameDispatch implements FrameSink {
     this.#dataLength = length
     this.#dataDelivered = 0
     this.#stream = undefined
-    if (length === 0 && (flags & Flag.endStream) === 0) this.#host.guard.idleFrame()
     const stream = this.#host.streams.get(streamId)
     if (stream === undefined || stream.remoteEnded) {
       this.#refuseData(streamId)
@@ -165,7 +165,7 @@ export class FrameDispatch implements FrameSink {
   /** DATA where none may be: on a stream that was never opened, or one that is over. */
   #refuseData(streamId: number): void {
     if (this.#isIdle(streamId)) throw violation(`DATA on stream ${streamId}, which is idle`)
-    if (this.#host.wasReset(streamId) || this.#host.role === 'client') return
+    if (this.#host.wasReset(streamId)) return
     this.#host.guard.causedReset()
     this.#host.resetStream(streamId, ErrorCode.streamClosed)
   }
@@ -179,6 +179,8 @@ export class FrameDispatch implements FrameSink {
     // Credit on the connection is for receiving, not for what applications take: one that takes nothing must not stop the
     // others. What may pile up is bounded by maxHeldBytes, above which credit is withheld.
     this.#announce(this.#window.release(this.#dataLength))
+    // Empty, or padding only: work for nothing (CVE-2019-9518).
+    if (this.#dataDelivered === 0 && (this.#dataFlags & Flag.endStream) === 0) this.#host.guard.idleFrame()
     const stream = this.#stream
     if (stream === undefined) return
     this.#stream = undefined

@@ -44,7 +44,10 @@ export class PendingTunnel implements StreamHead {
       this.#giveUp(ErrorCode.protocolError, new HboneError('h2', `the answer is malformed: ${response.reason}`))
       return
     }
-    if (response.status < FIRST_FINAL_STATUS && !endStream) return
+    if (response.status < FIRST_FINAL_STATUS && !endStream) {
+      this.#connection.guard.idleFrame()
+      return
+    }
     if (response.status !== STATUS_OK) {
       const error = new HboneError('status', `http status: ${response.status}`, { status: response.status })
       if (endStream) this.#stream.receiveEnd()

@@ -267,6 +267,11 @@ export class SendScheduler {
       source.waitsFor = 'nothing'
       if (!source.canSend) continue
       if (source.quota <= 0) source.quota += QUANTUM_BYTES
+      if (source.quota <= 0) {
+        // It sent more than its turn the last time: this one is for that.
+        this.#enqueue(source)
+        continue
+      }
       const { stash } = source
       if (stash !== undefined) {
         const sent = this.#gather(source, stash, 0, stash.length)

@@ -34,6 +34,4 @@ export { diff, keyOf, type MeshResource, type MeshUpdate } from './mesh-update.t
 export { Mesh, type MeshChange, type MeshOptions, type ServiceEndpoint } from './mesh.ts'
 export { chooseEndpoint, targetPort, type Choice, type ChoiceRequest } from './choose-endpoint.ts'
 export { chooseAddress } from './choose-address.ts'
-export { LocalFileSource, type LocalFileSourceOptions } from './local-file-source.ts'
-export { parseLocalFile } from './local-file.ts'
 export { dumpMesh, dumpResources, type MeshDump } from './dump.ts'

@@ -288,6 +288,7 @@ void t.test('what cannot be understood refuses, whatever it was meant to do', as
     ['clause', { rules: [[{}]] }, 'a clause is no list of matches'],
     ['match', { rules: [[[null]]] }, 'a match is no object'],
     ['attribute', value({ hosts: ['x'] }), 'unknown attribute "hosts"'],
+    ['attribute object', value({ principals: {} }), 'principals is no list'],
     ['attribute list', value({ principals: undefined }), 'principals is no list'],
     [
       'string',
@@ -323,10 +324,20 @@ void t.test('what cannot be understood refuses, whatever it was meant to do', as
   for (const port of [0, 65_535]) t.equal(allowed(FACTS, allowing({ notDestinationPorts: [port] })), true, String(port))
   t.equal(allowed(FACTS, broken({ action: 'Audit', dryRun: true })), true, 'a broken dry run enforces nothing')
 
+  const global = new PolicySet()
+  global.set(broken({ action: 'Audit' }))
+  global.set(policy({ name: 'other', rules: [[]] }))
+  global.delete('ns/other')
+  t.equal(global.evaluate(target, FACTS).allowed, false, 'it refuses as long as it is there')
+
   const set = new PolicySet()
   set.set(broken({ scope: 'WorkloadSelector', action: 'Audit' }))
   t.equal(set.evaluate(target, FACTS).allowed, true, 'it concerns only whom it may concern')
   t.equal(set.evaluate({ ...target, authorizationPolicies: ['ns/p'] }, FACTS).allowed, false)
+  set.set(policy({ name: 'mine', scope: 'WorkloadSelector', rules: [[]] }))
+  t.equal(set.evaluate({ ...target, authorizationPolicies: ['ns/mine'] }, FACTS).allowed, true)
+  set.delete('ns/mine')
+  t.equal(set.evaluate({ ...target, authorizationPolicies: ['ns/p'] }, FACTS).allowed, false, 'also when left alone')
   set.set(broken({ scope: 'WorkloadSelector', action: 'Audit', name: 'tried', dryRun: true }))
   set.delete('ns/p')
   set.set(policy({ name: 'q', scope: 'WorkloadSelector', action: 'Deny', rules: [[]] }))

@@ -40,6 +40,16 @@ export class RuleIndex {
     return this.#policies.size
   }
 
+  /** Places in which rules are kept; 0 when all policies have gone. */
+  get places(): number {
+    let places = this.#rest.rules.length + this.#interning.size
+    for (const { buckets } of this.#slots.values()) {
+      places++
+      for (const { rules } of buckets.values()) places += rules.length
+    }
+    return places
+  }
+
   has(key: string): boolean {
     return this.#policies.has(key)
   }

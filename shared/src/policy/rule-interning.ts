@@ -18,6 +18,11 @@ export interface SharedRule {
 export class RuleInterning {
   readonly #byHash = new Map<number, SharedRule[]>()
 
+  /** Hashes of the rules in it. */
+  get size(): number {
+    return this.#byHash.size
+  }
+
   /** The one of its kind; new, without an owner, where there was none. The caller gives it an owner. */
   intern(rule: Rule): SharedRule {
     const text = JSON.stringify(rule)

@@ -1,6 +1,7 @@
 import type { CertificateManager } from '@ambit/shared/certificates'
 import type { Clock } from '@ambit/shared/clock'
-import type { LocalFileSource, Mesh } from '@ambit/shared/mesh'
+import type { Mesh } from '@ambit/shared/mesh'
+import type { LocalFileSource } from '@ambit/shared/mesh/local'
 import {
   collectProcessMetrics,
   label,
@@ -21,6 +22,8 @@ import type { WorkerReports } from './worker-reports.ts'
 const ADMIN_PORT = 15_000
 const METRICS_PORT = 15_020
 const READINESS_PORT = 15_021
+/** Requests under way at shutdown get this long. */
+const CLOSE_DEADLINE_MS = 1_000
 
 export interface ObservabilityOptions {
   readonly config: ZtunnelConfig
@@ -71,7 +74,7 @@ export class Observability {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#endpoints.map((endpoint) => endpoint.close()))
+    await Promise.all(this.#endpoints.map((endpoint) => endpoint.close(CLOSE_DEADLINE_MS)))
   }
 
   async #metricsText(): Promise<string> {

@@ -1,9 +1,9 @@
-import { YamlValue } from '../config-file/index.ts'
+import { YamlValue } from '../../config-file/index.ts'
 import { readAuthorization } from './local-authorization.ts'
 import { readCidr, readGatewayAddress, readIp, readNetworkAddress, readPortMap } from './local-values.ts'
-import type { MeshResource } from './mesh-update.ts'
-import type { Endpoint, LoadBalancer, Service } from './service.ts'
-import type { Workload } from './workload.ts'
+import type { MeshResource } from '../mesh-update.ts'
+import type { Endpoint, LoadBalancer, Service } from '../service.ts'
+import type { Workload } from '../workload.ts'
 
 const U32 = { min: 0, max: 0xffff_ffff }
 

@@ -1,5 +1,5 @@
-import type { YamlValue } from '../config-file/index.ts'
-import type { Authorization, Match, ServiceAccountMatch, StringMatch } from './authorization.ts'
+import type { YamlValue } from '../../config-file/index.ts'
+import type { Authorization, Match, ServiceAccountMatch, StringMatch } from '../authorization.ts'
 import { readCidr } from './local-values.ts'
 
 /** A policy of a local file. Rules are lists of clauses, clauses lists of matches. */

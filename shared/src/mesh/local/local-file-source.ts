@@ -1,8 +1,8 @@
-import { WatchedFile } from '../config-file/index.ts'
-import type { Clock } from '../clock/index.ts'
-import type { Log } from '../telemetry/log.ts'
+import { WatchedFile } from '../../config-file/index.ts'
+import type { Clock } from '../../clock/index.ts'
+import type { Log } from '../../telemetry/log.ts'
 import { parseLocalFile } from './local-file.ts'
-import { diff, keyOf, type MeshResource, type MeshUpdate } from './mesh-update.ts'
+import { diff, keyOf, type MeshResource, type MeshUpdate } from '../mesh-update.ts'
 
 export interface LocalFileSourceOptions {
   /** A file, which is watched, or its text, which is not. */
