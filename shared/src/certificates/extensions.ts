@@ -2,7 +2,6 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
-import forge from 'node-forge'
 import { CertificateError } from './certificate-error.ts'
 import {
   bitFlags,
@@ -17,6 +16,7 @@ import {
   unsignedInteger,
   wholeBitStringOf,
   type DerNode,
+  forgeUtil,
 } from './der.ts'
 import { OID, type TlsUsage } from './object-identifiers.ts'
 
@@ -74,7 +74,7 @@ export function keyIdOf(publicKeyDer: Buffer): Buffer {
 }
 
 function addressBytes(address: string): Buffer {
-  const bytes = isIP(address) === 0 ? null : forge.util.bytesFromIP(address)
+  const bytes = isIP(address) === 0 ? null : forgeUtil.bytesFromIP(address)
   if (bytes === null) throw new CertificateError('malformed', `${JSON.stringify(address)} is no IP address.`)
   return Buffer.from(bytes, 'latin1')
 }
