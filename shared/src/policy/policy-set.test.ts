@@ -132,10 +132,10 @@ void t.test('rules of the same hash are still told apart', async (t) => {
 void t.test('rules found by the same condition outlive each other', async (t) => {
   const set = new PolicySet()
   const target = { namespace: 'ns', authorizationPolicies: [] }
-  const rule = (value: string): Authorization['rules'] => [
-    [[match({ destinationPorts: [8080], notNamespaces: [exact(value)] })]],
-  ]
-  for (const name of ['a', 'b', 'c']) set.set(policy({ name, action: 'Deny', rules: rule(name) }))
+  for (const name of ['a', 'b', 'c']) {
+    const toPort = match({ destinationPorts: [8080], notNamespaces: [exact(name)] })
+    set.set(policy({ name, action: 'Deny', rules: [[[toPort]]] }))
+  }
   const told = () => set.evaluate(target, FACTS).policy
   t.equal(told(), 'ns/a')
   set.delete('ns/a')
@@ -227,12 +227,10 @@ const anyFullMatch: fc.Arbitrary<Match> = fc.record({
 /** Most policies ask about one attribute or two: these meet connections, and each other, more often. */
 const anyMatch = fc.oneof(
   anyFullMatch,
-  fc
-    .tuple(anyFullMatch, fc.subarray(Object.keys(EMPTY), { maxLength: 2 }))
-    .map(([full, names]): Match => ({
-      ...EMPTY,
-      ...Object.fromEntries(Object.entries(full).filter(([name]) => names.includes(name))),
-    })),
+  fc.tuple(anyFullMatch, fc.subarray(Object.keys(EMPTY), { maxLength: 2 })).map(([full, names]): Match => ({
+    ...EMPTY,
+    ...Object.fromEntries(Object.entries(full).filter(([name]) => names.includes(name))),
+  })),
 )
 const anyRules = fc.array(fc.array(fc.array(anyMatch, { maxLength: 3 }), { maxLength: 2 }), { maxLength: 3 })
 const anyPolicy: fc.Arbitrary<Authorization> = fc.record({
