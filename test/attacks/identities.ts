@@ -17,7 +17,7 @@ export interface Identities {
   readonly client: WorkloadCertificate
 }
 
-export function makeIdentities(): Identities {
+function makeIdentities(): Identities {
   const nowMs = Date.now()
   const key = generateKeyPair()
   const root = issueAuthority({ key, organization: 'test', commonName: 'root', nowMs, ttlMs: HOUR_MS })
@@ -30,3 +30,6 @@ export function makeIdentities(): Identities {
   }
   return { server: workload('server'), client: workload('client') }
 }
+
+/** One mesh per process: keys take a while. */
+export const identities = makeIdentities()

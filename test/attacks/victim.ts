@@ -13,7 +13,7 @@ import {
 import { selectIo, type ByteIo, type TcpListener } from '@ambit/shared/io'
 import { silentLog } from '@ambit/shared/telemetry'
 import { Applications, listenWith, loopbackServer, type Behaviour } from './applications.ts'
-import { makeIdentities, type Identities } from './identities.ts'
+import { identities } from './identities.ts'
 import { RawPeer } from './raw-peer.ts'
 
 export interface VictimOptions {
@@ -29,7 +29,6 @@ export interface VictimOptions {
 export class Victim {
   readonly io: ByteIo
   readonly clock: Clock
-  readonly identities: Identities
   readonly applications: Applications
   /** Those that still exist. */
   readonly connections = new Set<HboneServerConnection>()
@@ -45,7 +44,6 @@ export class Victim {
     this.io = io
     this.applications = applications
     this.clock = options.clock ?? new FakeClock()
-    this.identities = identities
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#port = (server.address() as AddressInfo).port // a TCP server that listens has one
     const context = secureContextFor(identities.server)
@@ -84,7 +82,7 @@ export class Victim {
 
   /** A TLS connection with the client's certificate. */
   async dialTls(): Promise<TLSSocket> {
-    const { client } = this.identities
+    const { client } = identities
     const socket = connect({
       port: this.#port,
       host: '127.0.0.1',
@@ -135,6 +133,5 @@ function isBehaviour(name: string): name is Behaviour {
   return name === 'echo' || name === 'pump' || name === 'deaf'
 }
 
-/** Once per process: the self-test of the byte path and the keys take a while. */
+/** Once per process: the self-test of the byte path takes a while. */
 const ioForAll = selectIo({ log: silentLog })
-const identities = makeIdentities()

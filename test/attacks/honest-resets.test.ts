@@ -1,0 +1,95 @@
+// nodejs/node#56306: clients that abort now and then are no attack. 200 resets a second on one busy pooled connection must
+// harm no other stream (nghttp2's own limit, 33 a second, ends such a connection with all its tunnels).
+import { createHash, randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { systemClock } from '@ambit/shared/clock'
+import type { OutgoingTunnel } from '@ambit/shared/hbone'
+import t from 'tap'
+import { descriptors, eventually } from './kit.ts'
+import { PoolUser } from './upstream.ts'
+import { Victim } from './victim.ts'
+
+const RUN_MS = 2000
+const RESETS_PER_SECOND = 220
+
+/** A tunnel joined with an application whose far end is the test's. */
+async function join(user: PoolUser, tunnel: OutgoingTunnel): Promise<{ socket: Socket; abort: () => void }> {
+  const { end, socket } = await user.applications.pair()
+  const splice = tunnel.splice(end)
+  return { socket, abort: () => splice.abort() }
+}
+
+/** Sends random bytes through an echo until told to stop. How many came back, all of them right; else it throws. */
+async function steadyStream(user: PoolUser, port: number, stop: AbortSignal): Promise<number> {
+  const { socket } = await join(user, await user.open(port))
+  const [sent, received] = [createHash('sha256'), createHash('sha256')]
+  let [bytesSent, bytesReceived] = [0, 0]
+  socket.on('data', (bytes: Buffer) => {
+    received.update(bytes)
+    bytesReceived += bytes.length
+  })
+  while (!stop.aborted) {
+    const chunk = randomBytes(1 + Math.floor(Math.random() * 20_000))
+    sent.update(chunk)
+    bytesSent += chunk.length
+    socket.write(chunk)
+    await eventually(() => bytesReceived >= bytesSent)
+  }
+  socket.end()
+  if (!(await eventually(() => socket.destroyed || socket.readableEnded)))
+    throw new Error('a steady stream did not end')
+  if (sent.digest('hex') !== received.digest('hex')) throw new Error('bytes of a steady stream differ')
+  return bytesReceived
+}
+
+void t.test('200 resets a second harm no other stream of the connection', async (t) => {
+  const before = descriptors()
+  const victim = await Victim.start({ clock: systemClock })
+  const user = await PoolUser.start(systemClock)
+  const stop = new AbortController()
+  const steady = Promise.all(Array.from({ length: 8 }, async () => steadyStream(user, victim.port, stop.signal)))
+  await eventually(() => victim.tunnels === 8)
+
+  let resets = 0
+  const errors: unknown[] = []
+  const openAndReset = async (i: number): Promise<void> => {
+    const abort = new AbortController()
+    const opening = user.open(victim.port, i % 5 === 0 ? 'pending:1' : 'echo:1', abort.signal)
+    if (i % 5 === 0) {
+      // Given up before the answer.
+      setTimeout(() => abort.abort(), 5)
+      return void (await opening.catch(() => {}))
+    }
+    const tunnel = await opening
+    if (i % 5 === 1) return tunnel.reset()
+    const { socket, abort: abortSplice } = await join(user, tunnel)
+    socket.write(randomBytes(1000))
+    await eventually(() => socket.bytesRead > 0)
+    abortSplice()
+    socket.destroy()
+  }
+  const started = Date.now()
+  for (let passedMs = 0; passedMs < RUN_MS; passedMs = Date.now() - started) {
+    for (; resets < (passedMs * RESETS_PER_SECOND) / 1000; resets++) {
+      openAndReset(resets).catch((error: unknown) => errors.push(error))
+    }
+    await new Promise((resolve) => {
+      setTimeout(resolve, 5)
+    })
+  }
+  t.ok(resets >= (200 * RUN_MS) / 1000, `${resets} resets in ${RUN_MS} ms`)
+  t.same(errors, [], 'every request was served')
+  t.equal(user.pool.size, 1, 'one connection for all')
+  t.equal(victim.connections.size, 1, 'on both sides')
+
+  stop.abort()
+  const bytes = await steady
+  t.ok(
+    bytes.every((count) => count > 0),
+    `steady streams moved ${bytes.join(', ')} bytes, every hash right`,
+  )
+  user.close()
+  victim.close()
+  t.ok(await eventually(() => victim.connections.size === 0), 'nothing left: connections')
+  t.ok(await eventually(() => descriptors() <= before + 1), 'nothing left: descriptors')
+})
