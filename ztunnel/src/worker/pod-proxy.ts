@@ -4,7 +4,7 @@ import { HbonePool, type HboneLimits, type HboneServerConnection } from '@ambit/
 import type { SpiffeId } from '@ambit/shared/identity'
 import type { ByteIo, TcpEnd, TcpListener } from '@ambit/shared/io'
 import type { Mesh, Workload } from '@ambit/shared/mesh'
-import { logVerdict, type ConnectionFacts } from '@ambit/shared/policy'
+import { logVerdict, type ConnectionFacts, type PolicySet } from '@ambit/shared/policy'
 import type { ConnectionRecorder, ScopedLog } from '@ambit/shared/telemetry'
 import type { WorkerConfig } from '../config/index.ts'
 import type { NetworkNamespace } from '../linux/index.ts'
@@ -17,12 +17,12 @@ import { identityOf } from './pod-identity.ts'
 import { localWorkload } from './local-workload.ts'
 import { OpenConnections } from './open-connections.ts'
 import { serveOutbound } from './outbound.ts'
-import { PodPolicy } from './pod-policy.ts'
 
 /** What all pods of a worker share. */
 export interface WorkerContext {
   readonly config: WorkerConfig
   readonly mesh: Mesh
+  readonly policies: PolicySet
   readonly identities: Identities
   readonly io: ByteIo
   readonly recorder: ConnectionRecorder
@@ -44,7 +44,6 @@ export class PodProxy {
   readonly namespace: NetworkNamespace
   readonly pool: HbonePool
   readonly connections = new OpenConnections()
-  readonly #policy: PodPolicy
   readonly #listeners = new Map<ListenerRole, TcpListener>()
   readonly #tunnels = new Set<HboneServerConnection>()
   /** The application is dialled from the client's address. Known from the listeners: the same right is needed. */
@@ -56,7 +55,6 @@ export class PodProxy {
     this.context = context
     this.pod = pod
     this.namespace = namespace
-    this.#policy = new PodPolicy(context.mesh)
     this.pool = new HbonePool({
       io: context.io,
       clock: context.clock,
@@ -98,7 +96,7 @@ export class PodProxy {
 
   /** Throws ConnectionError `DENY` where policy refuses the connection. */
   authorize(workload: Workload, facts: ConnectionFacts): void {
-    const verdict = this.#policy.evaluate(workload, facts)
+    const verdict = this.context.policies.evaluate(workload, facts)
     logVerdict(this.context.log, verdict, { atInfo: this.context.config.policyInfoLogging })
     if (verdict.allowed) return
     throw new ConnectionError('DENY', `connection closed due to policy rejection: ${verdict.reason}`, {
@@ -108,9 +106,8 @@ export class PodProxy {
 
   /** After any change of the mesh that may concern this pod: open connections that are refused now are closed. */
   recheckPolicy(): void {
-    this.#policy.invalidate()
     const workload = this.context.mesh.localWorkload(this.pod.namespace, this.pod.name, this.pod.serviceAccount)
-    if (workload) this.connections.recheck((facts) => this.#policy.evaluate(workload, facts).allowed)
+    if (workload) this.connections.recheck((facts) => this.context.policies.evaluate(workload, facts).allowed)
   }
 
   /** A tunnel of a peer, for drain and destruction; forgets it by itself when it closes. */

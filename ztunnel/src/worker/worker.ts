@@ -1,7 +1,8 @@
 import { CrlSet, fromWire } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
 import { selectIo } from '@ambit/shared/io'
-import { Mesh, type MeshChange } from '@ambit/shared/mesh'
+import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
+import { PolicySet } from '@ambit/shared/policy'
 import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
 import { NetworkNamespace, primeThreadPool } from '../linux/index.ts'
 import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
@@ -43,6 +44,8 @@ export class Worker {
     const { context, logging } = started
     switch (message.type) {
       case 'mesh':
+        // Policies first: the mesh tells of the change, and open connections are asked about again.
+        updatePolicies(context.policies, message.update)
         context.mesh.apply(message.update)
         return
       case 'certificate':
@@ -100,6 +103,7 @@ export class Worker {
     const context: WorkerContext = {
       config,
       mesh,
+      policies: new PolicySet(),
       log,
       clock: systemClock,
       random: Math.random,
@@ -172,6 +176,11 @@ export class Worker {
 
 /** How often a draining worker looks whether its last connection has ended. */
 const DRAIN_POLL_MS = 50
+
+function updatePolicies(policies: PolicySet, { upserts, removals }: MeshUpdate): void {
+  for (const key of removals) if (key.startsWith('policy/')) policies.delete(key.slice('policy/'.length))
+  for (const { kind, value } of upserts) if (kind === 'policy') policies.set(value)
+}
 
 /** The descriptor of a socket received from the control process; needed to find the network namespace that it is in. */
 function descriptorOf(handle: unknown): number {
