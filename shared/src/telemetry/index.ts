@@ -33,7 +33,16 @@ export {
 export { METRICS, TRAFFIC_LABELS, type MetricFamily } from './metric-family.ts'
 export { label, labelText } from './label-text.ts'
 export { collectProcessMetrics } from './process-metrics.ts'
-export { HttpEndpoint, text, type HttpEndpointOptions, type HttpHandler, type HttpReply, type HttpRequest } from './http-endpoint.ts'
+export {
+  HttpEndpoint,
+  text,
+  type HttpEndpointOptions,
+  type HttpHandler,
+  type HttpReply,
+  type HttpRequest,
+} from './http-endpoint.ts'
 export { Readiness } from './readiness.ts'
 export { serveReadiness } from './readiness-server.ts'
 export { serveMetrics } from './metrics-server.ts'
+export { serveAdmin, type AdminOptions } from './admin-server.ts'
+export { assembleConfigDump, type ConfigDumpParts, type DumpedCertificate } from './config-dump.ts'
