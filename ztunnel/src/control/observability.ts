@@ -1,11 +1,11 @@
-import type { CertificateManager } from '@ambit/shared/certificates'
+import { readFileSync } from 'node:fs'
 import type { Clock } from '@ambit/shared/clock'
-import type { Mesh } from '@ambit/shared/mesh'
-import type { LocalFileSource } from '@ambit/shared/mesh/local'
+import type { SocketAddress } from '@ambit/shared/io'
 import {
   collectProcessMetrics,
   label,
   METRICS,
+  serveAdmin,
   serveMetrics,
   serveReadiness,
   type HttpEndpoint,
@@ -14,9 +14,7 @@ import {
   type MetricRegistry,
   type Readiness,
 } from '@ambit/shared/telemetry'
-import type { ZtunnelConfig } from '../config/index.ts'
-import type { CapturedPods } from './captured-pods.ts'
-import type { WorkerReports } from './worker-reports.ts'
+import { configDump, type ConfigDumpSources } from './config-dump.ts'
 
 /** Istio's ports in the proxy's own namespace. */
 const ADMIN_PORT = 15_000
@@ -24,16 +22,11 @@ const METRICS_PORT = 15_020
 const READINESS_PORT = 15_021
 /** Requests under way at shutdown get this long. */
 const CLOSE_DEADLINE_MS = 1_000
+const LOOPBACK_WITHOUT_IPV6 = '/proc/sys/net/ipv6/conf/lo/disable_ipv6'
 
-export interface ObservabilityOptions {
-  readonly config: ZtunnelConfig
+export interface ObservabilityOptions extends ConfigDumpSources {
   readonly readiness: Readiness
   readonly metrics: MetricRegistry
-  readonly reports: WorkerReports
-  readonly mesh: Mesh
-  readonly meshFile: LocalFileSource
-  readonly certificates: CertificateManager
-  readonly pods: CapturedPods
   readonly levels: LogLevels
   readonly onLevels: (levels: string) => void
   readonly onQuit: () => void
@@ -44,7 +37,7 @@ export interface ObservabilityOptions {
 /** What the proxy tells its operators: readiness, metrics and the admin pages, served by the control process. */
 export class Observability {
   readonly #options: ObservabilityOptions
-  #endpoints: HttpEndpoint[] = []
+  readonly #endpoints: HttpEndpoint[] = []
 
   constructor(options: ObservabilityOptions) {
     this.#options = options
@@ -59,14 +52,22 @@ export class Observability {
 
   /** Readiness first, so that a probe gets an answer while the rest starts. Throws where a port is taken. */
   async start(): Promise<void> {
-    const { config, readiness, log, clock } = this.#options
+    const { config, readiness, log, clock, levels, onLevels, onQuit } = this.#options
     const everywhere = config.worker.ipv6Enabled ? '::' : '0.0.0.0'
     this.#endpoints.push(
       await serveReadiness(readiness, { addresses: [{ address: everywhere, port: READINESS_PORT }], log, clock }),
-    )
-    this.#endpoints.push(
       await serveMetrics(() => this.#metricsText(), {
         addresses: [{ address: everywhere, port: METRICS_PORT }],
+        log,
+        clock,
+      }),
+      await serveAdmin({
+        program: 'ztunnel',
+        addresses: loopback(config.worker.ipv6Enabled),
+        levels,
+        onLevels: () => onLevels(levels.toString()),
+        configDump: () => configDump(this.#options),
+        shutdown: onQuit,
         log,
         clock,
       }),
@@ -80,5 +81,19 @@ export class Observability {
   async #metricsText(): Promise<string> {
     await this.#options.reports.refresh()
     return this.#options.metrics.render(Object.values(METRICS))
+  }
+}
+
+function loopback(ipv6Enabled: boolean): SocketAddress[] {
+  const addresses = [{ address: '127.0.0.1', port: ADMIN_PORT }]
+  if (ipv6Enabled && hasIpv6Loopback()) addresses.push({ address: '::1', port: ADMIN_PORT })
+  return addresses
+}
+
+function hasIpv6Loopback(): boolean {
+  try {
+    return readFileSync(LOOPBACK_WITHOUT_IPV6, 'utf8').trim() !== '1'
+  } catch {
+    return true
   }
 }
