@@ -4,12 +4,13 @@ const at = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 
 const TRAFFIC = ['ip', 'nft', 'curl', 'nginx', 'redis-server', 'redis-cli', 'tcpdump', 'ps']
 
-/** The commands of package.json: the program behind each, what it needs, and what it says about itself. */
+/** The commands of package.json: the program behind each, what it needs, the options that it knows and what it says about itself. */
 export const commands = {
   demo: {
     main: at('test/demo/main.ts'),
     programs: TRAFFIC,
     needsNamespaces: true,
+    options: ['--json'],
     nodeFlags: [],
     help: `usage: npm start [-- --json]
 
@@ -25,6 +26,7 @@ ztunnel. On a terminal it then stays up until Ctrl-C; otherwise it ends: exit co
     main: at('test/run.ts'),
     programs: [...TRAFFIC, 'openssl', 'nghttp', 'h2load'],
     needsNamespaces: true,
+    options: ['--no-checks'],
     nodeFlags: [],
     help: `usage: npm test [-- [--no-checks] [PATTERN ...]]
 
@@ -39,6 +41,7 @@ Checks types, lint and format, then runs every test; the last line is "N passed,
     main: at('test/bench/main.ts'),
     programs: [...TRAFFIC, 'iperf3', 'wrk', 'h2load'],
     needsNamespaces: true,
+    options: ['--json', '--envoy', '--runs', '--seconds'],
     nodeFlags: [],
     help: `usage: npm run bench [-- [--json] [--envoy] [--runs N] [--seconds N] [WORK ...]]
 
@@ -57,6 +60,7 @@ the medians and the ratios.
     main: at('test/bench/profile.ts'),
     programs: [...TRAFFIC, 'iperf3', 'wrk'],
     needsNamespaces: true,
+    options: ['--seconds', '--work'],
     nodeFlags: [],
     help: `usage: npm run profile [-- [--seconds N] [--work bulk|requests|connections]]
 
@@ -70,7 +74,9 @@ Puts a ztunnel under load and writes a flame graph of its data worker with clini
     programs: ['nft'],
     needsNamespaces: false,
     nodeFlags: [],
+    // Its own: it parses and describes them itself.
+    options: undefined,
     help: undefined,
   },
-  ca: { main: at('shared/src/ca/main.ts'), programs: [], needsNamespaces: false, nodeFlags: [], help: undefined },
+  ca: { main: at('shared/src/ca/main.ts'), programs: [], needsNamespaces: false, nodeFlags: [], options: undefined, help: undefined },
 }
