@@ -51,10 +51,19 @@ try {
     await new Promise(() => {})
   }
 } catch (error) {
-  if (!closing) checks.made.push({ name: 'the demo itself', ok: false, observed: error instanceof Error ? error.message : String(error) })
+  if (!closing)
+    checks.made.push({
+      name: 'the demo itself',
+      ok: false,
+      observed: error instanceof Error ? error.message : String(error),
+    })
 }
 const faults = await close()
-checks.made.push({ name: 'everything is cleaned up', ok: faults.length === 0, observed: faults.join('; ') || 'no process, namespace or file left' })
+checks.made.push({
+  name: 'everything is cleaned up',
+  ok: faults.length === 0,
+  observed: faults.join('; ') || 'no process, namespace or file left',
+})
 if (values.json) process.stdout.write(`${JSON.stringify({ checks: checks.made })}\n`)
 for (const { name, observed } of checks.failed) process.stderr.write(`failed: ${name}: ${observed}\n`)
 process.exit(checks.failed.length === 0 ? 0 : 1)

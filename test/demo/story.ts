@@ -1,7 +1,16 @@
 import type { Capture, Pod, TestMesh, TestNode } from '../kit/index.ts'
 import { eventually } from '../kit/index.ts'
 import type { Checks } from './checks.ts'
-import { GREETER_PORT, REDIS_PORT, SECRET, startGreeter, startNginx, startRedis, underLoad, WEB_PORT } from './programs.ts'
+import {
+  GREETER_PORT,
+  REDIS_PORT,
+  SECRET,
+  startGreeter,
+  startNginx,
+  startRedis,
+  underLoad,
+  WEB_PORT,
+} from './programs.ts'
 
 /** Everyone in the demo: an order service and its clients on two nodes. */
 export interface Cast {
@@ -72,28 +81,42 @@ async function enrolment(mesh: TestMesh, { a, b, shop, intruder, orders, store }
     const tunnel = await capture.packets('port 15008')
     const plain = await capture.packets(`port ${WEB_PORT}`)
     const ok = answer.stdout.includes(SECRET) && tunnel > 0 && plain === 0 && !capture.contains(SECRET)
-    return { ok, observed: `wire: ${tunnel} packets on 15008, ${plain} on ${WEB_PORT}, payload visible: ${capture.contains(SECRET) ? 'yes' : 'no'}` }
+    return {
+      ok,
+      observed: `wire: ${tunnel} packets on 15008, ${plain} on ${WEB_PORT}, payload visible: ${capture.contains(SECRET) ? 'yes' : 'no'}`,
+    }
   })
   await checks.make('the application sees the address of the client', async () => {
     const answer = await shop.curl(orders.v4, WEB_PORT)
     return { ok: answer.stdout.includes(`to ${shop.v4}`), observed: answer.stdout.trim() || answer.stderr.trim() }
   })
   await checks.make('who talked to whom', async () => {
-    const line = await b.proxy.access({ message: 'connection complete', direction: 'inbound', 'dst.workload': 'orders' })
-    return { ok: line['src.identity'] === shop.identity && line['dst.identity'] === orders.identity, observed: `${String(line['src.identity'])} → ${String(line['dst.identity'])}` }
+    const line = await b.proxy.access({
+      message: 'connection complete',
+      direction: 'inbound',
+      'dst.workload': 'orders',
+    })
+    return {
+      ok: line['src.identity'] === shop.identity && line['dst.identity'] === orders.identity,
+      observed: `${String(line['src.identity'])} → ${String(line['dst.identity'])}`,
+    }
   })
   await checks.make('IPv6', async () => {
     const answer = await shop.curl(orders.v6, WEB_PORT)
     return { ok: answer.stdout.includes(SECRET), observed: answer.stdout.trim() || answer.stderr.trim() }
   })
   await checks.make('a server that speaks first', async () => {
-    const { stdout, stderr } = await shop.run([process.execPath, '-e', `require('net').connect(${GREETER_PORT}, '${orders.v4}').pipe(process.stdout)`])
+    const { stdout, stderr } = await shop.run([
+      process.execPath,
+      '-e',
+      `require('net').connect(${GREETER_PORT}, '${orders.v4}').pipe(process.stdout)`,
+    ])
     return { ok: stdout.startsWith('welcome'), observed: stdout.trim() || stderr.trim() }
   })
   await checks.make('redis-cli and redis-server', async () => {
-    const redis = (...words: string[]) => shop.must(['redis-cli', '-h', store.v4, '-p', String(REDIS_PORT), ...words])
-    await redis('set', 'order', '42')
-    const value = (await redis('get', 'order')).trim()
+    const redis = ['redis-cli', '-h', store.v4, '-p', String(REDIS_PORT)]
+    await shop.must([...redis, 'set', 'order', '42'])
+    const value = (await shop.must([...redis, 'get', 'order'])).trim()
     const line = await a.proxy.access({ message: 'connection complete', 'dst.workload': 'store' })
     return { ok: value === '42', observed: `get order → ${value}, to ${String(line['dst.identity'])}` }
   })
@@ -102,7 +125,14 @@ async function enrolment(mesh: TestMesh, { a, b, shop, intruder, orders, store }
 async function policy(mesh: TestMesh, { b, shop, intruder, orders }: Cast, checks: Checks): Promise<void> {
   await checks.make('an L4 policy lets one client in and refuses another', async () => {
     const principals = [{ Exact: shop.identity.replace('spiffe://', '') }]
-    mesh.policies.push({ name: 'orders-clients', namespace: 'default', scope: 'WorkloadSelector', action: 'Allow', dryRun: false, rules: [[[{ principals }]]] })
+    mesh.policies.push({
+      name: 'orders-clients',
+      namespace: 'default',
+      scope: 'WorkloadSelector',
+      action: 'Allow',
+      dryRun: false,
+      rules: [[[{ principals }]]],
+    })
     mesh.save()
     await eventually('the policy is in force', async () => !(await intruder.curl(orders.v4, WEB_PORT)).ok)
     const allowed = await shop.curl(orders.v4, WEB_PORT)
@@ -115,14 +145,21 @@ async function rotation({ b, shop, orders }: Cast, checks: Checks): Promise<void
   await checks.make('certificates are rotated without a break', async () => {
     const before = await serialOf(b, orders)
     let requests = 0
-    const after = await eventually('a new certificate', async () => {
-      const answer = await shop.curl(orders.v4, WEB_PORT)
-      if (!answer.ok) throw new Error(`a request failed: ${answer.stderr}`)
-      requests++
-      const serial = await serialOf(b, orders)
-      return serial === before ? undefined : serial
-    }, 200)
-    return { ok: after !== before, observed: `serial …${before.slice(-8)} → …${after.slice(-8)}, ${requests} requests meanwhile, 0 failed` }
+    const after = await eventually(
+      'a new certificate',
+      async () => {
+        const answer = await shop.curl(orders.v4, WEB_PORT)
+        if (!answer.ok) throw new Error(`a request failed: ${answer.stderr}`)
+        requests++
+        const serial = await serialOf(b, orders)
+        return serial === before ? undefined : serial
+      },
+      200,
+    )
+    return {
+      ok: after !== before,
+      observed: `serial …${before.slice(-8)} → …${after.slice(-8)}, ${requests} requests meanwhile, 0 failed`,
+    }
   })
 }
 
@@ -154,14 +191,19 @@ async function replacedZtunnel(mesh: TestMesh, { b, shop, orders }: Cast, checks
     })
     const code = await old.program.exited
     const failed = result.started - result.ok
-    return { ok: failed === 0 && code === 0, observed: `${result.started} connections, ${failed} failed, old ztunnel ended with ${code ?? 'a signal'}` }
+    return {
+      ok: failed === 0 && code === 0,
+      observed: `${result.started} connections, ${failed} failed, old ztunnel ended with ${code ?? 'a signal'}`,
+    }
   })
 }
 
 /** Serial number of the certificate that the node has for a pod, from /config_dump. */
 async function serialOf(node: TestNode, pod: Pod): Promise<string> {
   const dump: unknown = JSON.parse(await node.proxy.get(15_000, '/config_dump'))
-  const { certificates } = dump as { certificates: readonly { identity: string; certChain: readonly { serialNumber: string }[] }[] }
+  const { certificates } = dump as {
+    certificates: readonly { identity: string; certChain: readonly { serialNumber: string }[] }[]
+  }
   const serial = certificates.find(({ identity }) => identity === pod.identity)?.certChain[0]?.serialNumber
   if (serial === undefined) throw new Error(`node ${node.name} has no certificate of ${pod.identity}`)
   return serial

@@ -6,6 +6,7 @@ import { selectIo, type ByteIo } from '@ambit/shared/io'
 import { Mesh, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
 import { MetricRegistry, openLog, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
+import { saveCompiledCode } from '../compile-cache.ts'
 import type { ZtunnelConfig } from '../config/index.ts'
 import { checkCapabilities, primeThreadPool } from '../linux/index.ts'
 import type { FromWorker } from '../messages.ts'
@@ -136,6 +137,7 @@ export class Control {
     if (worker.mode === 'shared') checkCapabilities(worker.packetMark)
     const control = new Control(config, await selectIo({ log: logging.log }), logging)
     await control.#start()
+    saveCompiledCode()
     return control
   }
 

@@ -23,7 +23,11 @@ export function failureOfTunnel(error: unknown): ConnectionError {
       return new ConnectionError('TLS_FAILURE', error.message, options)
     case 'identity':
       return new ConnectionError('IDENTITY_ERROR', error.message, options)
-    default:
+    case 'dial':
+    case 'tls':
+    case 'status':
+    case 'aborted':
+    case 'overloaded':
       return new ConnectionError('CONNECT', error.message, options)
   }
 }

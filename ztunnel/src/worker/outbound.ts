@@ -121,7 +121,7 @@ async function openTunnel(
   const { identities, clock, crl } = proxy.context
   const own = proxy.identity(local)
   return proxy.pool.open({
-    key: `${own} ${route.identities.join(',')} ${formatSocketAddress(route.dial)} ${source.address}`,
+    key: `${own.toString()} ${route.identities.join(',')} ${formatSocketAddress(route.dial)} ${source.address}`,
     dial: (signal) => dialFromPod(proxy, route.dial, { signal }),
     tls: async () => {
       const { certificate, context } = await identities.get(own)

@@ -5,6 +5,7 @@ import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
 import { PolicySet } from '@ambit/shared/policy'
 import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
 import { NetworkNamespace, primeThreadPool } from '../linux/index.ts'
+import { saveCompiledCode } from '../compile-cache.ts'
 import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
 import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
@@ -84,6 +85,7 @@ export class Worker {
     this.#started = started
     for (const [early, handle] of this.#early.splice(0)) this.#handle(started, early, handle)
     this.#send({ type: 'ready' })
+    saveCompiledCode()
   }
 
   async #start({ config, logLevels }: Extract<ToWorker, { type: 'start' }>): Promise<Started> {
