@@ -115,7 +115,11 @@ export class TestMesh {
   }
 
   /** Starts a ztunnel on the node and waits until it is ready; one that runs there already stays. */
-  async startZtunnel(node: TestNode, environment: Readonly<Record<string, string>> = {}, namespace = node.place.namespace): Promise<ZtunnelProcess> {
+  async startZtunnel(
+    node: TestNode,
+    environment: Readonly<Record<string, string>> = {},
+    namespace = node.place.namespace,
+  ): Promise<ZtunnelProcess> {
     this.save()
     const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, namespace, {
       NODE_NAME: node.name,
@@ -142,7 +146,11 @@ export class TestMesh {
   async replaceZtunnel(node: TestNode, environment: Readonly<Record<string, string>> = {}): Promise<ZtunnelProcess> {
     const old = node.proxy
     this.#successors++
-    const place = { namespace: `${this.#prefix}-${node.name}-ztunnel${this.#successors}`, node: node.place, index: FIRST_SUCCESSOR + this.#successors }
+    const place = {
+      namespace: `${this.#prefix}-${node.name}-ztunnel${this.#successors}`,
+      node: node.place,
+      index: FIRST_SUCCESSOR + this.#successors,
+    }
     this.#extraNamespaces.push(place.namespace)
     await createPod(place)
     const successor = await this.startZtunnel(node, environment, place.namespace)

@@ -9,7 +9,9 @@ export function parseArguments([name, ...rest]) {
   if (!command) throw new Usage(name === undefined ? 'which command?' : `unknown command ${name}`)
   // Commands without a text here print their own.
   const wantsHelp = command.help !== undefined && rest.some((word) => word === '--help' || word === '-h')
-  const unknown = rest.find((word) => word.startsWith('-') && command.options !== undefined && !known(word, command.options))
+  const unknown = rest.find(
+    (word) => word.startsWith('-') && command.options !== undefined && !known(word, command.options),
+  )
   if (unknown !== undefined) throw new Usage(`unknown option ${unknown} of ${name}`)
   return { command, rest, wantsHelp }
 }

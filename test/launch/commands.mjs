@@ -78,5 +78,12 @@ Puts a ztunnel under load and writes a flame graph of its data worker with clini
     options: undefined,
     help: undefined,
   },
-  ca: { main: at('shared/src/ca/main.ts'), programs: [], needsNamespaces: false, nodeFlags: [], options: undefined, help: undefined },
+  ca: {
+    main: at('shared/src/ca/main.ts'),
+    programs: [],
+    needsNamespaces: false,
+    nodeFlags: [],
+    options: undefined,
+    help: undefined,
+  },
 }
