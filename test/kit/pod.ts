@@ -69,7 +69,7 @@ export class Pod {
 
   /** Starts a program in the pod; the mesh's teardown stops it. */
   start(name: string, words: readonly string[], env?: Readonly<Record<string, string>>): Program {
-    const program = new Program(`${this.name}/${name}`, [...inside(this.place.namespace), ...words], env)
+    const program = new Program(`${this.name}/${name}`, [...inside(this.place.namespace), ...words], { env: env ?? {} })
     this.#programs.push(program)
     return program
   }

