@@ -64,9 +64,7 @@ export class ZtunnelProcess {
       if (!line.startsWith('{')) return []
       try {
         const value: unknown = JSON.parse(line)
-        return typeof value === 'object' && value !== null && 'message' in value && 'level' in value
-          ? [value as AccessLine]
-          : []
+        return isAccessLine(value) ? [value] : []
       } catch {
         return []
       }
@@ -81,7 +79,7 @@ export class ZtunnelProcess {
         return this.lines.find((line) => {
           return Object.entries(wanted).every(([key, value]) => {
             const found = line[key]
-            return value instanceof RegExp ? value.test(String(found ?? '')) : found === value
+            return value instanceof RegExp ? typeof found === 'string' && value.test(found) : found === value
           })
         })
       },
@@ -98,4 +96,8 @@ export class ZtunnelProcess {
   stop(withinMs = 15_000): Promise<number | null> {
     return this.program.stop('SIGTERM', withinMs)
   }
+}
+
+function isAccessLine(value: unknown): value is AccessLine {
+  return typeof value === 'object' && value !== null && 'message' in value && 'level' in value
 }

@@ -50,6 +50,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
   // The scheduler's and the delivery's own notes, kept here so that neither needs a map.
   sendWindow: number
   quota = 0
+  served: number
   stash: Buffer | undefined
   waitsFor: 'nothing' | 'turn' | 'window' = 'nothing'
   pendingSlab: Slab | undefined
@@ -78,6 +79,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
     this.#host = host
     this.id = id
     this.sendWindow = sendWindow
+    this.served = host.send.level
     this.#receiveWindow = new ReceiveWindow(receiveWindowBytes)
   }
 

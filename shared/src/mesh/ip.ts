@@ -70,10 +70,12 @@ function ipv6Words(text: string): number[] {
     ? `${dotted[1]}${((Number(dotted[2]) << 8) | Number(dotted[3])).toString(16)}:${((Number(dotted[4]) << 8) | Number(dotted[5])).toString(16)}`
     : text
   const [left = '', right] = hex.split('::')
-  const words = (part: string): number[] =>
-    part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16))
-  const head = words(left)
+  const head = hexWords(left)
   if (right === undefined) return head
-  const tail = words(right)
+  const tail = hexWords(right)
   return [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => 0), ...tail]
+}
+
+function hexWords(part: string): number[] {
+  return part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16))
 }

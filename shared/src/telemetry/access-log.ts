@@ -28,9 +28,11 @@ const ERROR_CHARACTERS = 512
  */
 export class AccessLog {
   readonly #log: ScopedLog
+  readonly #trustDomain: string
 
   /** Writes to the target `access` of `log`, so that it has a level of its own. */
-  constructor(log: ScopedLog) {
+  constructor(log: ScopedLog, trustDomain: string) {
+    this.#trustDomain = trustDomain
     this.#log = log.target('access')
   }
 
@@ -46,7 +48,11 @@ export class AccessLog {
         this.#optional('dst.service', dst.service?.hostname, NAME_CHARACTERS) +
         this.#optional('dst.workload', workloadName(dst), NAME_CHARACTERS) +
         this.#optional('dst.namespace', dst.workload?.namespace || dst.baggage?.namespace, NAME_CHARACTERS) +
-        this.#optional('dst.identity', mutualTls ? destinationIdentity(info) : undefined, IDENTITY_CHARACTERS) +
+        this.#optional(
+          'dst.identity',
+          mutualTls ? destinationIdentity(info, this.#trustDomain) : undefined,
+          IDENTITY_CHARACTERS,
+        ) +
         this.#optional('dst.cluster', dst.workload?.clusterId || dst.baggage?.clusterId, NAME_CHARACTERS) +
         this.#optional('direction', direction, NAME_CHARACTERS),
     }

@@ -19,11 +19,13 @@ const MAX_REMEMBERED = 10_000
 export class ConnectionEndsCache {
   readonly #registry: MetricRegistry
   readonly #access: AccessLog
+  readonly #trustDomain: string
   readonly #ids = new WeakMap<object, number>()
   readonly #remembered = new Map<string, ConnectionEnds>()
   #lastId = 0
 
-  constructor(registry: MetricRegistry, access: AccessLog) {
+  constructor(registry: MetricRegistry, access: AccessLog, trustDomain: string) {
+    this.#trustDomain = trustDomain
     this.#registry = registry
     this.#access = access
   }
@@ -42,7 +44,7 @@ export class ConnectionEndsCache {
   }
 
   #make(info: ConnectionInfo): ConnectionEnds {
-    return { series: new TrafficSeries(this.#registry, info), text: this.#access.ends(info) }
+    return { series: new TrafficSeries(this.#registry, info, this.#trustDomain), text: this.#access.ends(info) }
   }
 
   #id(record: object | undefined): number {

@@ -18,15 +18,18 @@ export interface ConnectionRecorderOptions {
   readonly registry: MetricRegistry
   readonly log: ScopedLog
   readonly clock: Clock
+  /** Of workloads whose record names none. Default cluster.local, as Istio. */
+  readonly trustDomain?: string
 }
 
 /**
  * Counts into `registry` and writes the access log. Bytes of open connections are read whenever metrics are collected, so
  * that a connection of days counts while it flows.
  */
-export function createConnectionRecorder({ registry, log, clock }: ConnectionRecorderOptions): ConnectionRecorder {
-  const access = new AccessLog(log)
-  const cache = new ConnectionEndsCache(registry, access)
+export function createConnectionRecorder(options: ConnectionRecorderOptions): ConnectionRecorder {
+  const { registry, log, clock, trustDomain = 'cluster.local' } = options
+  const access = new AccessLog(log, trustDomain)
+  const cache = new ConnectionEndsCache(registry, access, trustDomain)
   /** Bounded by the process's sockets and the streams allowed on each tunnel. */
   const open = new Set<Recorded>()
   const sockets = {

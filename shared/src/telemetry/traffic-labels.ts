@@ -18,7 +18,8 @@ export function withFlag({ head, tail }: TrafficLabels, flag: ResponseFlag): str
  * Istio's labels for a connection. What the mesh knows of an end overrides all that its baggage claims; the source's
  * principal is only ever what TLS verified. Missing values read `unknown`.
  */
-export function trafficLabels({ direction, src, dst, mutualTls }: ConnectionInfo): TrafficLabels {
+export function trafficLabels(info: ConnectionInfo, trustDomain: string): TrafficLabels {
+  const { direction, src, dst, mutualTls } = info
   const source = src.workload ? ofWorkload(src.workload) : ofBaggage(src.baggage)
   const destination = dst.workload ? ofWorkload(dst.workload) : ofBaggage(dst.baggage)
   const head = labelText({
@@ -38,7 +39,7 @@ export function trafficLabels({ direction, src, dst, mutualTls }: ConnectionInfo
     destination_canonical_service: destination.canonicalService,
     destination_canonical_revision: destination.revision,
     destination_workload_namespace: destination.namespace,
-    destination_principal: destinationIdentity({ dst }),
+    destination_principal: destinationIdentity(info, trustDomain),
     destination_app: destination.app,
     destination_version: destination.revision,
     destination_cluster: destination.cluster,
@@ -56,12 +57,15 @@ export function trafficLabels({ direction, src, dst, mutualTls }: ConnectionInfo
   return { head: `${head},`, tail: `,${security},${localities}` }
 }
 
-/** Who answers: as the inner TLS of a double tunnel says, else as the mesh has it on record. */
-export function destinationIdentity({ dst }: Pick<ConnectionInfo, 'dst'>): string | undefined {
+/**
+ * Who answers: as the inner TLS of a double tunnel says, else as the mesh has it on record. `trustDomain` is that of
+ * workloads whose record names none.
+ */
+export function destinationIdentity({ dst }: ConnectionInfo, trustDomain: string): string | undefined {
   if (dst.identity) return dst.identity.toString()
   if (!dst.workload) return undefined
-  const { trustDomain, namespace, serviceAccount } = dst.workload
-  return `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`
+  const { namespace, serviceAccount } = dst.workload
+  return `spiffe://${dst.workload.trustDomain || trustDomain}/ns/${namespace}/sa/${serviceAccount}`
 }
 
 interface EndLabels {

@@ -13,9 +13,9 @@ export class TrafficSeries {
   /** By flag: at most the 8 flags there are. */
   readonly #closed = new Map<ResponseFlag, { readonly closed: Counter; readonly failed: Counter | undefined }>()
 
-  constructor(registry: MetricRegistry, info: ConnectionInfo) {
+  constructor(registry: MetricRegistry, info: ConnectionInfo, trustDomain: string) {
     this.#registry = registry
-    this.#labels = trafficLabels(info)
+    this.#labels = trafficLabels(info, trustDomain)
     const text = withFlag(this.#labels, '-')
     this.opened = registry.counter(METRICS.opened, text)
     this.received = registry.counter(METRICS.received, text)

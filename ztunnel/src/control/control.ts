@@ -184,7 +184,9 @@ export class Control {
         return
       case 'ready':
       case 'listening':
+        return
       case 'drained':
+        worker.end()
         return
     }
   }

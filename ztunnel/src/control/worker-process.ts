@@ -48,6 +48,11 @@ export class WorkerProcess {
     })
   }
 
+  /** Lets a drained worker end: it goes when its channel does. */
+  end(): void {
+    if (this.#child.connected) this.#child.disconnect()
+  }
+
   kill(signal: NodeJS.Signals): void {
     if (!this.#gone) this.#child.kill(signal)
   }

@@ -11,8 +11,8 @@ if (!process.send) {
 // The control process alone decides when a worker ends; a Ctrl-C reaches the whole process group.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
-// Without its control process a worker has no policy updates: it must not go on.
-process.on('disconnect', () => process.exit(1))
+// Without its control process a worker has no policy updates: it must not go on. A drained one has nothing more to do.
+process.on('disconnect', () => process.exit(worker.isDrained ? 0 : 1))
 
 const worker = new Worker({ send: (message: FromWorker) => void process.send?.(message) })
 process.on('message', (message, handle) => {

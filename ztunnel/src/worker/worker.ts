@@ -29,9 +29,15 @@ export class Worker {
   readonly #early: (readonly [message: Exclude<ToWorker, { type: 'start' }>, handle: unknown])[] = []
   #started: Started | undefined
   #crl: CrlSet | undefined
+  #isDrained = false
 
   constructor({ send }: WorkerOptions) {
     this.#send = send
+  }
+
+  /** Its last connection has ended and the last report is on its way. */
+  get isDrained(): boolean {
+    return this.#isDrained
   }
 
   /** Handles one message of the control process; `handle` is the listening socket that came with it. */
@@ -110,7 +116,12 @@ export class Worker {
       clock: systemClock,
       random: Math.random,
       io: await selectIo({ log }),
-      recorder: createConnectionRecorder({ registry: metrics, log, clock: systemClock }),
+      recorder: createConnectionRecorder({
+        registry: metrics,
+        log,
+        clock: systemClock,
+        trustDomain: config.trustDomain,
+      }),
       identities: new Identities({
         request: (identity) => this.#send({ type: 'certificate-wanted', identity }),
         postQuantumOnly: config.postQuantumOnly,
@@ -166,6 +177,7 @@ export class Worker {
     for (const uid of this.#pods.keys()) this.#removePod(uid)
     await logging.flush()
     this.#send({ type: 'report', id: 0, metrics: metrics.takeDelta(), pods: {} })
+    this.#isDrained = true
     this.#send({ type: 'drained' })
   }
 

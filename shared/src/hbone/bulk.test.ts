@@ -1,0 +1,128 @@
+import { Worker } from 'node:worker_threads'
+import t, { type Test } from 'tap'
+import type { Splice } from '../io/index.ts'
+import { bothIos, eventually, listen, receiveAll, sendRandom } from '../io/io-fixture.ts'
+import { connectionPair, endOf, exchange, openTunnel } from './tunnel-fixture.ts'
+
+const MIB = 1_048_576
+
+/** Odd, for a median. */
+const WINDOWS = 7
+
+/** `AMBIT_STRESS=full` makes it 1 GB over 1,000 streams. */
+const STRESS =
+  process.env['AMBIT_STRESS'] === 'full'
+    ? { streams: 1000, bytes: MIB, atOnce: 100 }
+    : { streams: 200, bytes: MIB / 2, atOnce: 50 }
+
+for (const io of bothIos()) {
+  const test = (name: string, body: (t: Test) => Promise<void>): void => void t.test(`${io.name}: ${name}`, body)
+
+  test('a receiver that does not read stops its own tunnel only, in bounded memory', async (t) => {
+    const pair = await connectionPair(io)
+    const stuck = await Promise.all(Array.from({ length: 6 }, () => openTunnel(io, pair)))
+    const total = 16 * MIB
+    const sent = stuck.map(({ near }) => sendRandom(near, total))
+    const passed = (): number => stuck.reduce((sum, { farSplice }) => sum + farSplice.bytesAtoB, 0)
+    for (let still = 0, before = -1; still < 20; before = passed()) {
+      await new Promise((resolve) => {
+        setTimeout(resolve, 5)
+      })
+      still = passed() === before ? still + 1 : 0
+    }
+    t.ok(passed() < 6 * total)
+    t.ok(pair.server.bufferedBytes <= 6 * 4 * MIB, `${pair.server.bufferedBytes} bytes wait`)
+    const other = await openTunnel(io, pair)
+    await exchange(t, other.near, other.far)
+    const got = await Promise.all(stuck.map(({ far }) => receiveAll(far)))
+    t.same(got, await Promise.all(sent))
+    for (const { far, near } of stuck) {
+      far.end()
+      near.resume()
+    }
+    await Promise.all(stuck.map(({ nearSplice }) => nearSplice.finished))
+    await endOf(t, io, pair)
+  })
+
+  test(`carries ${STRESS.streams} streams of ${STRESS.bytes} bytes exactly`, async (t) => {
+    const pair = await connectionPair(io)
+    let exact = 0
+    const lane = async (streams: number): Promise<void> => {
+      for (let i = 0; i < streams; i++) {
+        const { near, far, nearSplice, farSplice } = await openTunnel(io, pair)
+        const [up, down, gotUp, gotDown] = await Promise.all([
+          sendRandom(near, STRESS.bytes / 2),
+          sendRandom(far, STRESS.bytes / 2),
+          receiveAll(far),
+          receiveAll(near),
+        ])
+        await Promise.all([nearSplice.finished, farSplice.finished])
+        if (up === gotUp && down === gotDown) exact++
+      }
+    }
+    await Promise.all(Array.from({ length: STRESS.atOnce }, () => lane(STRESS.streams / STRESS.atOnce)))
+    t.equal(exact, STRESS.streams)
+    await endOf(t, io, pair)
+  })
+
+  test('shares a connection fairly between bulk streams', async (t) => {
+    const pair = await connectionPair(io)
+    const [sources, sinks] = [listen(io), listen(io)]
+    const workerData = { sourcePort: sources.port, sinkPort: sinks.port, count: 8 }
+    const worker = new Worker(new URL('bulk-worker.ts', import.meta.url), { workerData })
+    const splices = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const opening = pair.client.open({ authority: 'a:1', headers: [] })
+        const [near, far, incoming] = await Promise.all([sources.next(), sinks.next(), pair.nextTunnel()])
+        const atFar = incoming.accept([], far)
+        ;(await opening).splice(near)
+        return atFar
+      }),
+    )
+    // What lies in socket buffers at the start belongs to whoever came first.
+    await windowOf(splices)
+    const ratios: number[] = []
+    for (let window = 0; window < WINDOWS; window++) {
+      const shares = await windowOf(splices)
+      ratios.push(Math.min(...shares) / Math.max(...shares))
+    }
+    // A source that the kernel did not let run has nothing to be carried: one window alone says little on a busy machine.
+    const median = ratios.toSorted((a, b) => a - b)[(WINDOWS - 1) / 2] ?? 0
+    t.ok(median >= 0.8, `least to most: ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')}`)
+    for (const { listener } of [sources, sinks]) listener.close()
+    pair.client.destroy()
+    await worker.terminate()
+    await endOf(t, io, pair)
+  })
+
+  test('two hundred resets a second on a busy connection harm no other tunnel', async (t) => {
+    const pair = await connectionPair(io)
+    const kept = await openTunnel(io, pair)
+    for (let second = 0; second < 5; second++) {
+      for (let i = 0; i < 100; i++) {
+        // Half of them before the answer, half in the data phase.
+        const early = new AbortController()
+        const opening = pair.client.open({ authority: 'a:1', headers: [], signal: early.signal })
+        await pair.nextTunnel()
+        early.abort()
+        await t.rejects(opening)
+        const { near, far, nearSplice, farSplice } = await openTunnel(io, pair)
+        nearSplice.abort()
+        await farSplice.finished
+        near.destroy()
+        far.destroy()
+      }
+      await pair.clock.advance(1000)
+    }
+    await exchange(t, kept.near, kept.far)
+    await endOf(t, io, pair)
+  })
+}
+
+/** What each has carried until every one of them has carried 8 MiB more. */
+async function windowOf(splices: readonly Splice[]): Promise<number[]> {
+  const start = splices.map(({ bytesAtoB }) => bytesAtoB)
+  const carried = (): number[] => splices.map(({ bytesAtoB }, index) => bytesAtoB - (start[index] ?? 0))
+  await eventually(() => Math.min(...carried()) > 8 * MIB, 'a good deal was carried')
+  return carried()
+}

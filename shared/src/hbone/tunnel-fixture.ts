@@ -1,0 +1,142 @@
+// Both ends of an HBONE connection in one process, for this room's tests: loopback only, certificates made here.
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { Test } from 'tap'
+import { authority, CLIENT, SERVER, workload } from '../certificates/certificate-fixture.ts'
+import { secureContextFor, verifyClient, verifyServer } from '../certificates/index.ts'
+import { FakeClock } from '../clock/index.ts'
+import type { ByteIo, Splice } from '../io/index.ts'
+import { accepted, dial, eventually, listen } from '../io/io-fixture.ts'
+import { silentLog } from '../telemetry/index.ts'
+import { acceptHbone, type HboneServerConnection } from './accept-hbone.ts'
+import type { HboneClientConnection } from './client-connection.ts'
+import { connectHbone } from './connect-hbone.ts'
+import type { IncomingTunnel } from './incoming-tunnel.ts'
+import { DEFAULT_LIMITS, type HboneLimits } from './limits.ts'
+
+const NOW = Date.now()
+const ca = authority('root', { nowMs: NOW })
+const certificates = { client: workload(ca, CLIENT, { nowMs: NOW }), server: workload(ca, SERVER, { nowMs: NOW }) }
+export const contexts = {
+  client: secureContextFor(certificates.client),
+  server: secureContextFor(certificates.server),
+}
+
+export const serverTls = {
+  context: contexts.server,
+  verify: (chain: Parameters<typeof verifyClient>[0]) => verifyClient(chain, certificates.server, NOW),
+}
+export const clientTls = {
+  context: contexts.client,
+  verify: (chain: Parameters<typeof verifyServer>[0]) => verifyServer(chain, certificates.client, [SERVER], NOW),
+}
+
+export interface ConnectionPair {
+  readonly client: HboneClientConnection
+  readonly server: HboneServerConnection
+  readonly clock: FakeClock
+  /** The next CONNECT, in order. */
+  readonly nextTunnel: () => Promise<IncomingTunnel>
+}
+
+/** A client and a server connected to each other. `limits` differ from the defaults for both. */
+export async function connectionPair(io: ByteIo, limits: Partial<HboneLimits> = {}): Promise<ConnectionPair> {
+  const clock = new FakeClock()
+  const common = { limits: { ...DEFAULT_LIMITS, ...limits }, clock, log: silentLog }
+  const { listener, port, next } = listen(io)
+  const [near, far] = await Promise.all([dial(io, port), next()])
+  listener.close()
+  const tunnels = queueOf<IncomingTunnel>()
+  const server = acceptHbone(io, far, { ...common, tls: serverTls, onTunnel: tunnels.put })
+  const client = await connectHbone(io, near, { ...common, tls: clientTls })
+  await server.ready
+  return { client, server, clock, nextTunnel: tunnels.take }
+}
+
+/** An accepted server connection whose client is a TLS socket in the hands of the test. */
+export async function serverUnder(
+  io: ByteIo,
+  connectTls: (port: number) => TLSSocket,
+  limits: Partial<HboneLimits> = {},
+): Promise<{
+  server: HboneServerConnection
+  socket: TLSSocket
+  clock: FakeClock
+  nextTunnel: () => Promise<IncomingTunnel>
+}> {
+  const clock = new FakeClock()
+  const { listener, port, next } = listen(io)
+  const socket = connectTls(port)
+  const end = await next()
+  listener.close()
+  const tunnels = queueOf<IncomingTunnel>()
+  const options = { limits: { ...DEFAULT_LIMITS, ...limits }, clock, log: silentLog, tls: serverTls }
+  const server = acceptHbone(io, end, { ...options, onTunnel: tunnels.put })
+  await server.ready
+  return { server, socket, clock, nextTunnel: tunnels.take }
+}
+
+/** A client connection to a TLS server in the hands of the test. */
+export async function clientUnder(
+  io: ByteIo,
+  port: number,
+  limits: Partial<HboneLimits> = {},
+): Promise<{ client: HboneClientConnection; clock: FakeClock }> {
+  const clock = new FakeClock()
+  const end = await dial(io, port)
+  const options = { limits: { ...DEFAULT_LIMITS, ...limits }, clock, log: silentLog, tls: clientTls }
+  return { client: await connectHbone(io, end, options), clock }
+}
+
+export interface Tunnel {
+  /** The outside programs at the two far ends. */
+  readonly near: Socket
+  readonly far: Socket
+  readonly nearSplice: Splice
+  readonly farSplice: Splice
+}
+
+/** One tunnel through a connection pair, with an outside program at each end. */
+export async function openTunnel(io: ByteIo, pair: ConnectionPair, prelude?: Buffer): Promise<Tunnel> {
+  const incoming = pair.nextTunnel()
+  const opening = pair.client.open({ authority: '10.0.0.1:80', headers: [] })
+  const [nearApp, farApp, tunnel] = await Promise.all([accepted(io), accepted(io), incoming])
+  const farSplice = tunnel.accept([], farApp.end, prelude === undefined ? {} : { prelude })
+  const nearSplice = (await opening).splice(nearApp.end)
+  return { near: nearApp.socket, far: farApp.socket, nearSplice, farSplice }
+}
+
+/** Both ends say something, hear it, and end. */
+export async function exchange(t: Test, near: Socket, far: Socket): Promise<void> {
+  near.end('ping')
+  far.end('pong')
+  const heard = await Promise.all(
+    [near, far].map(async (socket) => String(Buffer.concat(await Array.fromAsync(socket)))),
+  )
+  t.same(heard, ['pong', 'ping'])
+}
+
+/** Nothing may be left of a connection: neither end, no timer, no memory on loan. */
+export async function endOf(t: Test, io: ByteIo, { client, server, clock }: ConnectionPair): Promise<void> {
+  client.drain()
+  await Promise.all([client.closed, server.closed])
+  t.equal(clock.pendingTimers, 0)
+  await eventually(() => io.slabs.lent === 0, 'all memory is given back')
+}
+
+/** Values in the order of arrival, for tests that wait for them. */
+export function queueOf<T>(): { put: (value: T) => void; take: () => Promise<T> } {
+  const values: T[] = []
+  const waiting: ((value: T) => void)[] = []
+  return {
+    put: (value) => {
+      const wanted = waiting.shift()
+      if (wanted === undefined) values.push(value)
+      else wanted(value)
+    },
+    take: () => {
+      const value = values.shift()
+      return value === undefined ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve(value)
+    },
+  }
+}
