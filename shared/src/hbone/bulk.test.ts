@@ -7,13 +7,16 @@ import { connectionPair, endOf, exchange, openTunnel } from './tunnel-fixture.ts
 const MIB = 1_048_576
 
 /** Odd, for a median. */
-const WINDOWS = 7
+const WINDOWS = 5
 
-/** `AMBIT_STRESS=full` makes it 1 GB over 1,000 streams. */
+/** `AMBIT_STRESS=full` makes it 1 GiB over 1,000 streams. */
 const STRESS =
   process.env['AMBIT_STRESS'] === 'full'
     ? { streams: 1000, bytes: MIB, atOnce: 100 }
-    : { streams: 200, bytes: MIB / 2, atOnce: 50 }
+    : { streams: 100, bytes: MIB / 2, atOnce: 50 }
+
+// On a busy machine all of it takes longer than tap allows a file by itself.
+t.setTimeout(600_000)
 
 for (const io of bothIos()) {
   const test = (name: string, body: (t: Test) => Promise<void>): void => void t.test(`${io.name}: ${name}`, body)
@@ -119,10 +122,10 @@ for (const io of bothIos()) {
   })
 }
 
-/** What each has carried until every one of them has carried 8 MiB more. */
+/** What each has carried until every one of them has carried 4 MiB more. */
 async function windowOf(splices: readonly Splice[]): Promise<number[]> {
   const start = splices.map(({ bytesAtoB }) => bytesAtoB)
   const carried = (): number[] => splices.map(({ bytesAtoB }, index) => bytesAtoB - (start[index] ?? 0))
-  await eventually(() => Math.min(...carried()) > 8 * MIB, 'a good deal was carried')
+  await eventually(() => Math.min(...carried()) > 4 * MIB, 'a good deal was carried')
   return carried()
 }

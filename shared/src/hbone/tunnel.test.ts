@@ -202,6 +202,22 @@ for (const io of bothIos()) {
     }
   })
 
+  test('sends what many applications said once, though all of them then fall silent', async (t) => {
+    const pair = await connectionPair(io)
+    const tunnels = await Promise.all(Array.from({ length: 40 }, () => openTunnel(io, pair)))
+    const said = Buffer.alloc(65_000, 'x')
+    for (const { near } of tunnels) near.write(said)
+    // No end, no other frame and no PING (the clock stands still) comes to help what was left waiting for its turn.
+    for (const { far } of tunnels) {
+      let heard = 0
+      while (heard < said.length) heard += (await readSome(far)).length
+      t.equal(heard, said.length)
+    }
+    pair.client.destroy()
+    for (const { near, far } of tunnels) for (const socket of [near, far]) socket.on('error', () => {}).destroy()
+    await endOf(t, io, pair)
+  })
+
   test('more streams than the server takes are refused as not processed', async (t) => {
     const pair = await connectionPair(io, { maxConcurrentStreams: 2 })
     await eventually(() => pair.client.maxStreams === 2, 'SETTINGS arrived')
