@@ -66,7 +66,7 @@ export class SendScheduler {
   readonly #writer: FrameWriter
   /** Streams with a turn to come. At most one entry per stream. */
   #turns: SendSource[] = []
-  /** `served` of the stream that had the last turn: where a stream that was idle joins. */
+  /** The most that a stream was served when it had a turn: where new streams join, and what the others' lag is measured by. */
   #level = 0
   /** What the peer allows on the connection. */
   window = DEFAULT_WINDOW
@@ -260,6 +260,8 @@ export class SendScheduler {
     this.#flush()
     this.#giveTurns()
     if (!this.#isWriting) this.#flush()
+    // Those that were given a turn may have nothing to say: the next ones must not wait until they do.
+    if (this.#turns.length > 0 && this.window > 0) this.#schedule()
     if (!this.#isWriting && this.#onIdle !== undefined) {
       const onIdle = this.#onIdle
       this.#onIdle = undefined
@@ -283,7 +285,7 @@ export class SendScheduler {
       if (source === undefined) return
       source.waitsFor = 'nothing'
       if (!source.canSend) continue
-      this.#level = source.served
+      this.#level = Math.max(this.#level, source.served)
       source.quota = QUANTUM_BYTES
       given += source.stash === undefined ? QUANTUM_BYTES : this.#sendStash(source, source.stash)
       if (source.stash !== undefined || source.quota <= 0) this.#wait(source)

@@ -1,0 +1,197 @@
+import t, { type Test } from 'tap'
+import { HeapSlab, HEADROOM_BYTES, SlabPool, type SecurePort, type Slab } from '../io/index.ts'
+import { turn } from '../io/io-fixture.ts'
+import { FRAME_HEADER_BYTES, FrameType } from './frames.ts'
+import { SendScheduler, type SendSource } from './send-scheduler.ts'
+
+const QUANTUM = 65_527
+
+/** A TLS connection in memory: notes which stream's data it was given, and completes a write when it is told to. */
+class FakePort implements SecurePort {
+  readonly remote = { address: '10.0.0.2', port: 15_008 }
+  readonly local = { address: '10.0.0.1', port: 40_000 }
+  readonly fd = -1
+  readonly consumesOnWrite = true
+  /** Stream ids of DATA frames in the order written. */
+  readonly order: number[] = []
+  readonly sent = new Map<number, number>()
+  isWriting = false
+
+  start(): void {}
+
+  write(slab: Slab, start: number, end: number): void {
+    if (this.isWriting) throw new Error('two writes at a time')
+    this.isWriting = true
+    for (let at = start; at < end;) {
+      const length = slab.bytes.readUIntBE(at, 3)
+      const id = slab.bytes.readUInt32BE(at + 5)
+      if (slab.bytes[at + 3] === FrameType.data) {
+        this.order.push(id)
+        this.sent.set(id, (this.sent.get(id) ?? 0) + length)
+      }
+      at += FRAME_HEADER_BYTES + length
+    }
+  }
+
+  end(): void {}
+  destroy(): void {}
+}
+
+/** A stream whose application has `left` bytes and offers them, a read at a time, whenever it is read. */
+class FakeSource implements SendSource {
+  readonly id: number
+  sendWindow = 1e9
+  quota = 0
+  served: number
+  stash: Buffer | undefined
+  waitsFor: 'nothing' | 'turn' | 'window' = 'nothing'
+  canSend = true
+  left: number
+  #isReading = true
+  readonly #scheduler: SendScheduler
+  readonly #slab = new HeapSlab(Buffer.alloc(HEADROOM_BYTES + QUANTUM))
+
+  constructor(scheduler: SendScheduler, id: number, left: number) {
+    this.#scheduler = scheduler
+    this.served = scheduler.level
+    this.id = id
+    this.left = left
+  }
+
+  pauseReading(): void {
+    this.#isReading = false
+  }
+
+  continueSending(): void {
+    this.#isReading = true
+  }
+
+  /** What the kernel has is read. */
+  poll(): void {
+    while (this.#isReading && this.left > 0) {
+      const length = Math.min(this.left, QUANTUM)
+      this.left -= length
+      this.#scheduler.offer(this, this.#slab, HEADROOM_BYTES, HEADROOM_BYTES + length)
+    }
+  }
+}
+
+interface World {
+  readonly port: FakePort
+  readonly scheduler: SendScheduler
+  add(id: number, bytes: number): FakeSource
+  /** Turns of the event loop, in each of which applications are read and a write may complete. */
+  run(turns: number): Promise<void>
+}
+
+function world(): World {
+  const port = new FakePort()
+  const sources: FakeSource[] = []
+  const scheduler = new SendScheduler({
+    port,
+    slabs: new SlabPool(262_144, 4),
+    maxQueuedControlBytes: 1_048_576,
+    onOverflow: () => {
+      throw new Error('overflow')
+    },
+    onDataFrame: () => {},
+  })
+  scheduler.window = 1e9
+  return {
+    port,
+    scheduler,
+    add: (id, bytes) => {
+      const source = new FakeSource(scheduler, id, bytes)
+      sources.push(source)
+      return source
+    },
+    run: async (turns) => {
+      for (let i = 0; i < turns; i++) {
+        for (const source of sources) source.poll()
+        if (port.isWriting) {
+          port.isWriting = false
+          scheduler.onWritten()
+        }
+        await turn()
+      }
+    },
+  }
+}
+
+const test = (name: string, body: (t: Test, world: World) => Promise<void>): void =>
+  void t.test(name, async (t) => body(t, world()))
+
+test('what waits for a turn is sent though the streams before it have nothing more to say', async (t, world) => {
+  for (let i = 0; i < 12; i++) world.add(1 + 2 * i, QUANTUM)
+  await world.run(100)
+  t.same(
+    [...world.port.sent.values()],
+    Array.from({ length: 12 }, () => QUANTUM),
+  )
+})
+
+test('bulk streams have the same share', async (t, world) => {
+  for (let i = 0; i < 8; i++) world.add(1 + 2 * i, 1e8)
+  await world.run(400)
+  const sent = [...world.port.sent.values()]
+  t.ok(Math.max(...sent) - Math.min(...sent) <= 2 * QUANTUM, sent.join(', '))
+})
+
+test('a small request goes out beside bulk within two writes', async (t, world) => {
+  for (let i = 0; i < 4; i++) world.add(1 + 2 * i, 1e8)
+  await world.run(50)
+  world.add(99, 100)
+  const before = world.port.order.length
+  await world.run(6)
+  const behind = world.port.order.slice(before).indexOf(99)
+  t.ok(behind >= 0 && behind <= 8, `behind ${behind} frames`)
+})
+
+test('streams that come back after a pause do not shut out the ones that went on', async (t, world) => {
+  const quiet = Array.from({ length: 20 }, (_, i) => world.add(101 + 2 * i, 100))
+  const steady = world.add(1, 1e9)
+  await world.run(300)
+  // One after the other begins to send without end; each may catch up, but none more than the one before it.
+  for (const source of quiet) {
+    source.left = 1e8
+    await world.run(10)
+  }
+  const before = world.port.sent.get(steady.id) ?? 0
+  const [first = steady] = quiet
+  const firstBefore = world.port.sent.get(first.id) ?? 0
+  await world.run(1500)
+  const share = (world.port.sent.get(steady.id) ?? 0) - before
+  const firstShare = (world.port.sent.get(first.id) ?? 0) - firstBefore
+  t.ok(share > 0.8 * firstShare - 1_100_000, `${share} of ${firstShare}`)
+})
+
+test('a stream without credit waits for it and holds up nobody', async (t, world) => {
+  const stopped = world.add(1, 1e6)
+  stopped.sendWindow = 1000
+  world.add(3, 1e6)
+  await world.run(100)
+  t.same(
+    [...world.port.sent],
+    [
+      [1, 1000],
+      [3, 1e6],
+    ],
+  )
+  stopped.sendWindow += 1e6
+  world.scheduler.streamWindowOpened(stopped)
+  await world.run(100)
+  t.equal(world.port.sent.get(1), 1e6)
+})
+
+test('nothing is sent beyond the credit of the connection', async (t, world) => {
+  world.scheduler.window = 100_000
+  world.add(1, 1e6)
+  world.add(3, 1e6)
+  await world.run(100)
+  const total = (): number => [...world.port.sent.values()].reduce((sum, bytes) => sum + bytes, 0)
+  t.equal(total(), 100_000)
+  world.scheduler.window += 5e6
+  world.scheduler.connectionWindowOpened()
+  await world.run(200)
+  t.equal(total(), 2e6)
+})
