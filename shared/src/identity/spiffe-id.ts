@@ -41,7 +41,10 @@ export class SpiffeId {
 
   /** From its three parts, each without a slash. Throws IdentityError. */
   static of(trustDomain: string, namespace: string, serviceAccount: string): SpiffeId {
-    return SpiffeId.parse(`${PREFIX}${trustDomain}/ns/${namespace}/sa/${serviceAccount}`)
+    const text = `${PREFIX}${trustDomain}/ns/${namespace}/sa/${serviceAccount}`
+    // A part has no slash, so this text reads back as these three parts.
+    const isId = text.length <= MAX_ID_LENGTH && isPart(trustDomain) && isPart(namespace) && isPart(serviceAccount)
+    return isId ? new SpiffeId(trustDomain, namespace, serviceAccount, text) : SpiffeId.parse(text)
   }
 
   static #read(text: string): SpiffeId | undefined {

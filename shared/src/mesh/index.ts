@@ -14,6 +14,7 @@ export {
   cidrContains,
   familyOf,
   formatCidr,
+  ipv4Bits,
   networkBits,
   parseCidr,
   parseIp,

@@ -10,6 +10,9 @@ export interface Cidr {
 
 export type Family = 4 | 6
 
+const DOT = 46
+const ZERO = 48
+
 /** The family of an IP address, or undefined for any other text. */
 export function familyOf(address: string): Family | undefined {
   if (isIPv4(address)) return 4
@@ -47,9 +50,23 @@ export function formatCidr({ address, length }: Cidr): string {
   return `${address}/${length}`
 }
 
+/** The 32 bits of a canonical IPv4 address. */
+export function ipv4Bits(address: string): number {
+  let bits = 0
+  let part = 0
+  for (let at = 0; at < address.length; at++) {
+    const code = address.charCodeAt(at)
+    if (code === DOT) {
+      bits = bits * 256 + part
+      part = 0
+    } else part = part * 10 + code - ZERO
+  }
+  return bits * 256 + part
+}
+
 /** An address as its bits, IPv4 in 32, IPv6 in 128; the address must be canonical. */
 export function addressBits(address: string): bigint {
-  if (isIPv4(address)) return address.split('.').reduce((bits, part) => (bits << 8n) | BigInt(part), 0n)
+  if (isIPv4(address)) return BigInt(ipv4Bits(address))
   return ipv6Words(address).reduce((bits, word) => (bits << 16n) | BigInt(word), 0n)
 }
 

@@ -69,6 +69,7 @@ function dryRunMatches(
   kind: 'dryRunDeny' | 'dryRunAllow',
   facts: PreparedFacts,
 ): readonly string[] {
+  if (!anyOf(policies, kind)) return []
   const found = policies.flatMap(({ index, applicable }) => [
     ...index[kind].matches(facts, applicable, MAX_DRY_RUN_EVENTS),
   ])

@@ -1,4 +1,4 @@
-import { addressBits, familyOf, type Cidr, type Family } from '../mesh/index.ts'
+import { addressBits, familyOf, ipv4Bits, type Cidr, type Family } from '../mesh/index.ts'
 
 /** An address as a number: 32 bits of IPv4 as a number, 128 of IPv6 as a bigint, so that the two never compare equal. */
 export type AddressBits = number | bigint
@@ -7,7 +7,7 @@ export type AddressBits = number | bigint
 export function bitsOf(address: string): AddressBits | undefined {
   switch (familyOf(address)) {
     case 4:
-      return Number(addressBits(address))
+      return ipv4Bits(address)
     case 6:
       return addressBits(address)
     case undefined:

@@ -11,7 +11,7 @@ import type { PodProxy } from './pod-proxy.ts'
  */
 export class CarriedConnection {
   readonly direction: 'inbound' | 'outbound'
-  readonly summary: ConnectionSummary
+  readonly summarise: () => ConnectionSummary
   readonly facts: ConnectionFacts | undefined
   readonly #proxy: PodProxy
   readonly #record: OpenConnection
@@ -22,10 +22,10 @@ export class CarriedConnection {
   constructor(
     proxy: PodProxy,
     record: OpenConnection,
-    entry: Pick<CarriedConnection, 'direction' | 'summary' | 'facts'>,
+    entry: Pick<CarriedConnection, 'direction' | 'summarise' | 'facts'>,
   ) {
     this.direction = entry.direction
-    this.summary = entry.summary
+    this.summarise = entry.summarise
     this.facts = entry.facts
     this.#proxy = proxy
     this.#record = record

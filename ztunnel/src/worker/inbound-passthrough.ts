@@ -33,12 +33,12 @@ export async function serveInboundPassthrough(proxy: PodProxy, end: TcpEnd): Pro
     })
     const connection = new CarriedConnection(proxy, record, {
       direction: 'inbound',
-      summary: {
+      summarise: () => ({
         src: formatSocketAddress(source),
         originalDst: null,
         actualDst: formatSocketAddress(destination),
         protocol: 'TCP',
-      },
+      }),
       facts,
     })
     try {

@@ -4,13 +4,7 @@ import { acceptHbone, type IncomingTunnel } from '@ambit/shared/hbone'
 import { formatSocketAddress, type TcpEnd } from '@ambit/shared/io'
 import type { Workload } from '@ambit/shared/mesh'
 import type { ConnectionInfo } from '@ambit/shared/telemetry'
-import {
-  encodeBaggage,
-  parseAuthority,
-  parseBaggage,
-  parseForwardedHost,
-  encodeProxyHeader,
-} from '../connect-headers/index.ts'
+import { parseAuthority, parseBaggage, parseForwardedHost, encodeProxyHeader } from '../connect-headers/index.ts'
 import { resolveInbound, type InboundTarget } from '../routing/index.ts'
 import { CarriedConnection } from './carry.ts'
 import { ConnectionError } from './connection-error.ts'
@@ -67,12 +61,12 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
     const facts = { source, destination: target.upstream, identity: peer, network: config.network }
     const connection = new CarriedConnection(proxy, recorder.opened(describe(proxy, tunnel, local, target)), {
       direction: 'inbound',
-      summary: {
+      summarise: () => ({
         src: formatSocketAddress(source),
         originalDst: target.forwardedHost ?? null,
         actualDst: formatSocketAddress(target.upstream),
         protocol: peer ? 'HBONE' : 'TCP',
-      },
+      }),
       facts,
     })
     const peerLeft = (): void =>
@@ -85,7 +79,7 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
       const app = await dialApplication(proxy, target.dial, source, connection.signal)
       tunnel.aborted.removeEventListener('abort', peerLeft)
       // Carry.
-      const headers: [string, string][] = config.responseBaggage ? [['baggage', encodeBaggage(local)]] : []
+      const headers: [string, string][] = config.responseBaggage ? [['baggage', proxy.baggage(local)]] : []
       const prelude =
         target.proxyTarget && encodeProxyHeader({ source, destination: target.proxyTarget, identity: peer })
       await connection.carry(tunnel.accept(headers, app, prelude ? { prelude } : {}))
@@ -132,12 +126,14 @@ function describe(proxy: PodProxy, tunnel: IncomingTunnel, local: Workload, targ
   const { remote, local: accepted, peer } = tunnel.connection
   const claimedNetwork = tunnel.header('x-forwarded-network')
   const fromGateway = claimedNetwork !== undefined && claimedNetwork.toLowerCase() !== config.network.toLowerCase()
+  const workload = fromGateway ? undefined : mesh.workloadByAddress(config.network, remote.address)
   return {
     direction: 'inbound',
     src: {
       addr: remote,
-      workload: fromGateway ? undefined : mesh.workloadByAddress(config.network, remote.address),
-      baggage: config.responseBaggage ? parseBaggage(tunnel.headers('baggage')) : undefined,
+      workload,
+      // What the mesh knows overrides all that the peer claims.
+      baggage: workload || !config.responseBaggage ? undefined : parseBaggage(tunnel.headers('baggage')),
       identity: peer,
     },
     dst: { addr: accepted, hboneAddr: tunnel.authority, workload: local, service: target.service },

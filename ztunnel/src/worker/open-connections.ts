@@ -5,7 +5,8 @@ import { ConnectionError } from './connection-error.ts'
 /** One connection that is open now; whoever adds it removes it when it ends. */
 export interface TrackedConnection {
   readonly direction: 'inbound' | 'outbound'
-  readonly summary: ConnectionSummary
+  /** For the config dump. */
+  readonly summarise: () => ConnectionSummary
   /** What policy is asked about; outbound connections are judged at the other end. */
   readonly facts: ConnectionFacts | undefined
   /** Ends it at once. The reason becomes the error of the access log. */
@@ -46,7 +47,7 @@ export class OpenConnections {
   summarise(): PodConnections {
     const inbound: ConnectionSummary[] = []
     const outbound: ConnectionSummary[] = []
-    for (const { direction, summary } of this.#open) (direction === 'inbound' ? inbound : outbound).push(summary)
+    for (const { direction, summarise } of this.#open) (direction === 'inbound' ? inbound : outbound).push(summarise())
     return { inbound, outbound }
   }
 }

@@ -4,7 +4,7 @@ import type { OutgoingTunnel } from '@ambit/shared/hbone'
 import { formatSocketAddress, type SocketAddress, type Splice, type TcpEnd } from '@ambit/shared/io'
 import type { Workload } from '@ambit/shared/mesh'
 import type { ConnectionInfo, OpenConnection } from '@ambit/shared/telemetry'
-import { encodeBaggage, encodeForwarded, newTraceparent } from '../connect-headers/index.ts'
+import { encodeForwarded, newTraceparent } from '../connect-headers/index.ts'
 import { originalDestination } from '../linux/index.ts'
 import { isLoopback, isProxyPort, routeOutbound, type OutboundRequest, type OutboundRoute } from '../routing/index.ts'
 import { CarriedConnection } from './carry.ts'
@@ -38,12 +38,12 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     const record = recorder.opened(describe(local, proxy, source, route))
     const connection = new CarriedConnection(proxy, record, {
       direction: 'outbound',
-      summary: {
+      summarise: () => ({
         src: formatSocketAddress(source),
         originalDst: formatSocketAddress(target),
         actualDst: formatSocketAddress(route.dial),
         protocol: route.kind === 'hbone' ? 'HBONE' : 'TCP',
-      },
+      }),
       facts: undefined,
     })
     try {
@@ -129,7 +129,7 @@ async function openTunnel(
     },
     authority: route.authority,
     headers: [
-      ['baggage', encodeBaggage(local)],
+      ['baggage', proxy.baggage(local)],
       ['forwarded', encodeForwarded(source, route.service?.hostname)],
       ['traceparent', newTraceparent()],
     ],

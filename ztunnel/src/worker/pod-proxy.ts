@@ -7,6 +7,7 @@ import type { Mesh, Workload } from '@ambit/shared/mesh'
 import { logVerdict, type ConnectionFacts, type PolicySet } from '@ambit/shared/policy'
 import type { ConnectionRecorder, ScopedLog } from '@ambit/shared/telemetry'
 import type { WorkerConfig } from '../config/index.ts'
+import { encodeBaggage } from '../connect-headers/index.ts'
 import type { NetworkNamespace } from '../linux/index.ts'
 import type { ListenerRole, Pod } from '../messages.ts'
 import { ConnectionError } from './connection-error.ts'
@@ -37,6 +38,13 @@ export interface WorkerContext {
 /** Connections that wait to be accepted while the worker is busy or replaced. */
 const LISTEN_BACKLOG = 4_096
 
+/** How the pod presents itself by one record of it in the mesh. */
+interface Presentation {
+  readonly workload: Workload
+  readonly identity: SpiffeId
+  readonly baggage: string
+}
+
 /** One captured pod in this worker: its listeners, tunnels and open connections. `destroy` ends all of it at once. */
 export class PodProxy {
   readonly context: WorkerContext
@@ -48,6 +56,7 @@ export class PodProxy {
   readonly #tunnels = new Set<HboneServerConnection>()
   /** The application is dialled from the client's address. Known from the listeners: the same right is needed. */
   #originalSource = false
+  #presented: Presentation | undefined
   #ended = false
 
   /** Owns `namespace` from here on. */
@@ -89,9 +98,14 @@ export class PodProxy {
     return localWorkload(this.context.mesh, this.pod, this.context.clock)
   }
 
-  /** Who this pod is towards its peers. */
+  /** Who this pod is towards its peers, by its record. */
   identity(workload: Workload): SpiffeId {
-    return identityOf(workload, this.pod, this.context.config.trustDomain)
+    return this.#presentation(workload).identity
+  }
+
+  /** What this pod tells its peers about itself in the header `baggage`. */
+  baggage(workload: Workload): string {
+    return this.#presentation(workload).baggage
   }
 
   /** Throws ConnectionError `DENY` where policy refuses the connection. */
@@ -132,6 +146,15 @@ export class PodProxy {
     for (const tunnel of this.#tunnels) tunnel.destroy()
     this.pool.destroy()
     this.namespace.close()
+  }
+
+  /** Made once for each record: both texts go with every connection. */
+  #presentation(workload: Workload): Presentation {
+    if (this.#presented?.workload !== workload) {
+      const identity = identityOf(workload, this.pod, this.context.config.trustDomain)
+      this.#presented = { workload, identity, baggage: encodeBaggage(workload) }
+    }
+    return this.#presented
   }
 
   #closeListeners(): void {

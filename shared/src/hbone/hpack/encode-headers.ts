@@ -3,11 +3,18 @@ import { STATIC_TABLE, type HeaderField } from './static-table.ts'
 /** Most octets that an integer of up to 28 bits takes with its prefix. */
 const MAX_INTEGER_BYTES = 5
 
-const indexOfName = new Map<string, number>()
-const indexOfField = new Map<string, number>()
+interface StaticName {
+  /** The first field of that name. */
+  readonly index: number
+  /** Fields of that name by their value; most names have none with one, and then no value need be looked up. */
+  readonly values: Map<string, number>
+}
+
+const staticNames = new Map<string, StaticName>()
 for (const [position, [name, value]] of STATIC_TABLE.entries()) {
-  if (!indexOfName.has(name)) indexOfName.set(name, position + 1)
-  indexOfField.set(`${name}\n${value}`, position + 1)
+  const known = staticNames.get(name) ?? { index: position + 1, values: new Map<string, number>() }
+  staticNames.set(name, known)
+  if (value !== '') known.values.set(value, position + 1)
 }
 
 /**
@@ -22,14 +29,14 @@ export function encodeHeaders(fields: readonly HeaderField[]): Buffer {
   const block = Buffer.allocUnsafe(bound)
   let at = 0
   for (const [name, value] of fields) {
-    const index = indexOfField.get(`${name}\n${value}`)
+    const known = staticNames.get(name)
+    const index = known && known.values.size > 0 ? known.values.get(value) : undefined
     if (index !== undefined) {
       at = writeInteger(block, at, 0x80, 7, index)
       continue
     }
-    const nameIndex = indexOfName.get(name)
-    at = writeInteger(block, at, 0x00, 4, nameIndex ?? 0)
-    if (nameIndex === undefined) at = writeString(block, at, name)
+    at = writeInteger(block, at, 0x00, 4, known?.index ?? 0)
+    if (!known) at = writeString(block, at, name)
     at = writeString(block, at, value)
   }
   return block.subarray(0, at)
