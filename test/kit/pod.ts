@@ -20,6 +20,8 @@ export class Pod {
   readonly place: PodPlace
   readonly options: PodOptions
   readonly #programs: Program[]
+  /** Fields of the pod's workload record as they are written in the file, over the usual ones; `mesh.save()` tells of changes. */
+  readonly record: Record<string, unknown> = {}
   /** In the pods file of its node. Change it through the mesh. */
   isEnrolled = false
 
@@ -97,7 +99,7 @@ export class Pod {
   }
 
   /** The workload record of this pod for a LOCAL_XDS_PATH file. */
-  record(node: string): Readonly<Record<string, unknown>> {
+  workload(node: string): Readonly<Record<string, unknown>> {
     const {
       protocol = 'HBONE',
       canonicalName = this.name,
@@ -121,6 +123,7 @@ export class Pod {
       canonicalRevision: 'v1',
       authorizationPolicies: policies,
       services,
+      ...this.record,
     }
   }
 }

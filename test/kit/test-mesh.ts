@@ -139,6 +139,7 @@ export class TestMesh {
       CA_ROOT_CA: this.files.path('root.pem'),
       AUTH_TOKEN: this.files.path(`token-${node.name}`),
       LOG_FORMAT: 'json',
+      ...variant(),
       ...this.environment,
       ...environment,
     }
@@ -188,7 +189,7 @@ export class TestMesh {
   save(): void {
     const nodes = [...this.nodes.values()]
     this.files.write('mesh.yaml', {
-      workloads: nodes.flatMap((node) => node.pods.map((pod) => pod.record(node.name))),
+      workloads: nodes.flatMap((node) => node.pods.map((pod) => pod.workload(node.name))),
       policies: this.policies,
       services: this.services,
     })
@@ -258,4 +259,10 @@ export class TestMesh {
   #token(node: string): string {
     return `token-of-${node}-${this.#prefix}`
   }
+}
+
+/** Every story must also hold with other data workers: AMBIT_TEST_WORKERS says how many, AMBIT_TEST_IO which byte path. */
+function variant(): Record<string, string> {
+  const { AMBIT_TEST_WORKERS: workers, AMBIT_TEST_IO: io } = process.env
+  return { ...(workers ? { ZTUNNEL_WORKER_THREADS: workers } : {}), ...(io ? { AMBIT_IO: io } : {}) }
 }

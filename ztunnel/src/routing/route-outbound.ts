@@ -59,6 +59,10 @@ export type OutboundRoute =
 export function routeOutbound(mesh: Mesh, request: OutboundRequest): OutboundRoute {
   const { source, destination, network } = request
   const addressed = mesh.workloadByAddress(network, destination.address)
+  // It has no stand-in, and without this it would be taken for an address that nobody knows and be dialled in plaintext.
+  if (addressed && request.exclude?.has(addressed.uid)) {
+    return { kind: 'refuse', message: `no healthy upstream: ${formatSocketAddress(destination)}` }
+  }
   const service = addressed ? undefined : mesh.serviceByVip(network, destination.address, source.namespace)
   // A service with a waypoint: everything goes there, with the original destination as authority.
   const serviceWaypoint = service && waypointOf(service, request.random)
@@ -110,7 +114,7 @@ function resolveUpstream(mesh: Mesh, { source, destination, random, exclude }: O
     return choice && { workload: choice.workload, port: choice.targetPort, service }
   }
   const workload = mesh.workloadByAddress(source.network, destination.address)
-  return workload && !exclude?.has(workload.uid) ? { workload, port: destination.port, service: undefined } : undefined
+  return workload && { workload, port: destination.port, service: undefined }
 }
 
 function throughWaypoint(
