@@ -71,6 +71,7 @@ void t.test('traffic of two nodes', async (t) => {
       here.open('greeted', server.v4, GREETER_PORT)
       t.match(await here.heard('greeted', /got/), 'welcome')
       await here.heard('greeted', /ended/)
+      here.end('greeted')
     })
 
     await t.test('redis answers redis-cli, many commands on one connection', async (t) => {
