@@ -1,8 +1,9 @@
 import type { Clock, Timer } from '../clock/index.ts'
-import { MAX_LINE_BYTES } from './line-format.ts'
 
 /** Where lines end up. */
 export interface LineSink {
+  /** How much may be given to one write, so that no line is torn. At least MAX_LINE_BYTES. */
+  readonly maxWriteBytes: number
   /** Writes all of it, then calls `done` once. A failure is the sink's business: it drops and goes on. */
   write(text: string, done: () => void): void
   /** The same without waiting for anything but the kernel, for the last lines of a process. */
@@ -12,7 +13,7 @@ export interface LineSink {
 export interface LineWriterOptions {
   readonly sink: LineSink
   readonly clock: Clock
-  /** How long a line may wait for others to share its write. Default 5 ms. */
+  /** How long a line may wait for others to share its write. Default 20 ms. */
   readonly lingerMs?: number
   /** Bytes that wait for a slow reader; lines beyond are dropped and counted. Default 4 MiB (about 10,000 lines). */
   readonly maxQueuedBytes?: number
@@ -21,9 +22,9 @@ export interface LineWriterOptions {
 }
 
 /**
- * Gathers lines into writes of at most 4096 bytes (PIPE_BUF, so that several processes may share a pipe and no line is
- * torn), one write at a time. Never blocks and never throws: a reader that stands still costs lines, not connections.
- * A write per line would cost 10 µs each at 8,000 connections/s; gathered it is about 1 µs.
+ * Gathers lines into writes of the sink's size, one write at a time, so that several processes may share a pipe and no line
+ * is torn. Never blocks and never throws: a reader that stands still costs lines, not connections. A write per line would
+ * cost 10 µs each at 8,000 connections/s; gathered it is about 1 µs.
  */
 export class LineWriter {
   readonly #sink: LineSink
@@ -40,7 +41,7 @@ export class LineWriter {
   #dropped = 0
   #idle: (() => void)[] = []
 
-  constructor({ sink, clock, lingerMs = 5, maxQueuedBytes = 4 * 1024 * 1024, onDropped }: LineWriterOptions) {
+  constructor({ sink, clock, lingerMs = 20, maxQueuedBytes = 4 * 1024 * 1024, onDropped }: LineWriterOptions) {
     this.#sink = sink
     this.#clock = clock
     this.#lingerMs = lingerMs
@@ -54,7 +55,7 @@ export class LineWriter {
       this.#dropped++
       return
     }
-    if (this.#gathering.length + line.length > MAX_LINE_BYTES) this.#seal()
+    if (this.#gathering.length + line.length > this.#sink.maxWriteBytes) this.#seal()
     this.#gathering += line
     if (this.#isWriting) return
     if (this.#full.length > 0) this.#next()

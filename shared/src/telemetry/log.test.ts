@@ -184,6 +184,7 @@ function heldSink() {
   const written: string[] = []
   const pending: (() => void)[] = []
   const sink = {
+    maxWriteBytes: 4096,
     write(text: string, done: () => void): void {
       written.push(text)
       pending.push(done)
@@ -200,7 +201,7 @@ void t.test('lines are gathered for a moment, then written together, one write a
   writer.write('a\n')
   writer.write('b\n')
   t.same(written, [])
-  await clock.advance(5)
+  await clock.advance(20)
   t.same(written, ['a\nb\n'])
   writer.write('c\n')
   await clock.advance(50)
