@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Capture } from './capture.ts'
 import { eventually } from './eventually.ts'
@@ -16,6 +18,13 @@ const CA_PORT = 15_012
 const FIRST_POD = 10
 /** ztunnels that replace another one. */
 const FIRST_SUCCESSOR = 200
+
+interface ZtunnelStart {
+  /** Where it runs, if not on the node itself. */
+  readonly namespace?: string
+  /** The program that runs its main file; Node by default. */
+  readonly under?: readonly string[]
+}
 
 /** A mesh for one test: nodes and pods in network namespaces of its own, a CA, and a ztunnel on each node. */
 export class TestMesh {
@@ -127,7 +136,7 @@ export class TestMesh {
   async startZtunnel(
     node: TestNode,
     environment: Readonly<Record<string, string>> = {},
-    namespace = node.place.namespace,
+    { namespace = node.place.namespace, under = [process.execPath] }: ZtunnelStart = {},
   ): Promise<ZtunnelProcess> {
     this.save()
     const env = {
@@ -144,7 +153,7 @@ export class TestMesh {
       ...environment,
     }
     const outputFile = this.logsToFiles ? this.files.path(`ztunnel-${node.name}.log`) : undefined
-    const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, namespace, { env, outputFile })
+    const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, namespace, { env, outputFile, under })
     this.#ztunnels.push(ztunnel)
     node.ztunnel = ztunnel
     await ztunnel.ready()
@@ -165,7 +174,7 @@ export class TestMesh {
     }
     this.#extraNamespaces.push(place.namespace)
     await createPod(place)
-    const successor = await this.startZtunnel(node, environment, place.namespace)
+    const successor = await this.startZtunnel(node, environment, { namespace: place.namespace })
     old.program.signal('SIGTERM')
     return successor
   }
@@ -240,6 +249,7 @@ export class TestMesh {
       }),
     )
     await this.stopCa()
+    this.#keepLogs()
     await removeNamespaces(this.namespaces)
     await this.#janitor.finish()
     return faults
@@ -254,6 +264,15 @@ export class TestMesh {
         return (await node.proxy.metric('workload_manager_active_proxy_count')) === wanted
       })
     }
+  }
+
+  /** For whoever looks into a failure: AMBIT_TEST_LOGS names a directory that gets what every ztunnel said. */
+  #keepLogs(): void {
+    const directory = process.env['AMBIT_TEST_LOGS']
+    if (!directory) return
+    mkdirSync(directory, { recursive: true })
+    for (const [index, { program }] of this.#ztunnels.entries())
+      writeFileSync(join(directory, `${program.name.replaceAll(' ', '-')}-${index}.log`), program.output)
   }
 
   #token(node: string): string {

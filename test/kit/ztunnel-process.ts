@@ -18,9 +18,9 @@ export class ZtunnelProcess {
   readonly program: Program
   readonly #namespace: string
 
-  constructor(name: string, namespace: string, options: ProgramOptions) {
+  constructor(name: string, namespace: string, options: ProgramOptions & { readonly under: readonly string[] }) {
     this.#namespace = namespace
-    this.program = new Program(name, [...inside(namespace), process.execPath, ZTUNNEL_MAIN], options)
+    this.program = new Program(name, [...inside(namespace), ...options.under, ZTUNNEL_MAIN], options)
   }
 
   /** Resolves when the readiness port says so; throws with the output when the program ends before. */

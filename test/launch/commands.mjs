@@ -60,13 +60,17 @@ the medians and the ratios.
     main: at('test/bench/profile.ts'),
     programs: [...TRAFFIC, 'iperf3', 'wrk'],
     needsNamespaces: true,
-    options: ['--seconds', '--work'],
+    options: ['--seconds', '--work', '--side'],
     nodeFlags: [],
-    help: `usage: npm run profile [-- [--seconds N] [--work bulk|requests|connections]]
+    help: `usage: npm run profile [-- [--work WORK] [--side SIDE] [--seconds N]]
 
-Puts a ztunnel under load and writes a flame graph of its data worker with clinic flame; says where the file is.
+Puts a ztunnel under load and writes a flame graph of it (control process and data worker in one) with clinic flame, which
+is fetched on demand; the last line says where the page is, a folder of the checkout: .clinic.
 
-  --help   this text
+  --work WORK  bulk, requests or connections [requests]
+  --side SIDE  the ztunnel of the client or of the server [client]
+  --seconds N  length of the load [5]
+  --help       this text
 `,
   },
   ztunnel: {

@@ -42,6 +42,8 @@ export interface WorkerConfig {
 export interface ZtunnelConfig {
   readonly worker: WorkerConfig
   readonly workers: number
+  /** For profilers and debuggers: control and data in one process. */
+  readonly workerInProcess: boolean
   readonly dedicatedPod: PodIdentity | undefined
   readonly localMesh: { readonly path: string } | { readonly inline: string }
   readonly localPodsPath: string | undefined
@@ -87,7 +89,7 @@ function read(env: Environment): ZtunnelConfig {
   const dedicatedPod = readDedicatedPod(env, mode)
   const keepAlive = readKeepAlive(env)
   return {
-    workers: readWorkers(env),
+    ...readWorkers(env),
     dedicatedPod,
     localMesh: readLocalMesh(env),
     localPodsPath: readPodsPath(env, mode),
@@ -286,8 +288,8 @@ function readDrainDeadline(env: Environment): number {
 }
 
 /** Worker processes: a number, `50%` of the processors, or 0 for all of them. */
-function readWorkers(env: Environment): number {
-  return env.parsed(
+function readWorkers(env: Environment): Pick<ZtunnelConfig, 'workers' | 'workerInProcess'> {
+  const workers = env.parsed(
     'ZTUNNEL_WORKER_THREADS',
     '1',
     'data worker processes: a number, a percentage of the processors, or 0 for all',
@@ -300,4 +302,12 @@ function readWorkers(env: Environment): number {
       return text === '0' ? processors : Number(text)
     },
   )
+  const workerInProcess = env.boolean(
+    'AMBIT_WORKER_IN_PROCESS',
+    false,
+    'for profilers and debuggers: the data worker inside the control process, whose end is then that of both',
+  )
+  if (workerInProcess && workers > 1)
+    env.report(`AMBIT_WORKER_IN_PROCESS=true is for one worker: ZTUNNEL_WORKER_THREADS asks for ${workers}`)
+  return { workers, workerInProcess }
 }

@@ -16,8 +16,9 @@ import { handOver } from './hand-over.ts'
 import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
 import { Observability } from './observability.ts'
+import { WorkerInProcess } from './worker-in-process.ts'
 import { WorkerPool } from './worker-pool.ts'
-import { WorkerProcess } from './worker-process.ts'
+import { WorkerProcess, type DataWorker } from './worker-process.ts'
 import { WorkerReports } from './worker-reports.ts'
 
 /** A worker that has not ended this long after the drain deadline is killed. */
@@ -72,7 +73,8 @@ export class Control {
     this.#certificates = new NodeCertificates(manager, (message) => this.#workers.broadcast(message))
     this.#workers = new WorkerPool({
       count: config.workers,
-      spawn: (events) => new WorkerProcess(events, process.env),
+      spawn: (events) =>
+        config.workerInProcess ? new WorkerInProcess(events, io) : new WorkerProcess(events, process.env),
       welcome: (process) => this.#welcome(process),
       onMessage: (process, message) => this.#received(process, message),
       onGone: (process) => this.#reports.gone(process),
@@ -167,14 +169,14 @@ export class Control {
   }
 
   /** A new worker gets the whole state first and the listeners last: then it can serve at once. */
-  #welcome(worker: WorkerProcess): void {
+  #welcome(worker: DataWorker): void {
     worker.send({ type: 'start', config: this.#config.worker, logLevels: this.#logging.levels.toString() })
     for (const update of meshBatches(this.#mesh.snapshot())) worker.send({ type: 'mesh', update })
     this.#certificates.sendAll((message) => worker.send(message))
     for (const captured of this.#pods.captured.values()) handOver(worker, captured)
   }
 
-  #received(worker: WorkerProcess, message: FromWorker): void {
+  #received(worker: DataWorker, message: FromWorker): void {
     switch (message.type) {
       case 'certificate-wanted':
         void this.#certificates.answer(message, (reply) => worker.send(reply))

@@ -1,17 +1,16 @@
-import type { SendHandle } from 'node:child_process'
 import type { Clock, Timer } from '@ambit/shared/clock'
 import type { Log } from '@ambit/shared/telemetry'
 import type { FromWorker, ToWorker } from '../messages.ts'
-import type { WorkerProcess, WorkerProcessEvents } from './worker-process.ts'
+import type { DataWorker, DataWorkerEvents } from './worker-process.ts'
 
 export interface WorkerPoolOptions {
   /** Worker processes kept running; at most 64 by configuration. */
   readonly count: number
-  readonly spawn: (events: WorkerProcessEvents) => WorkerProcess
+  readonly spawn: (events: DataWorkerEvents) => DataWorker
   /** Sends a new worker everything that it needs, before any broadcast reaches it. */
-  readonly welcome: (worker: WorkerProcess) => void
-  readonly onMessage: (worker: WorkerProcess, message: FromWorker) => void
-  readonly onGone: (worker: WorkerProcess) => void
+  readonly welcome: (worker: DataWorker) => void
+  readonly onMessage: (worker: DataWorker, message: FromWorker) => void
+  readonly onGone: (worker: DataWorker) => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -24,7 +23,7 @@ const RESTART_DELAY_MS = 1_000
 /** Keeps the data workers running. The listening sockets live in this process, so a worker's death loses none. */
 export class WorkerPool {
   readonly #options: WorkerPoolOptions
-  readonly #workers = new Set<WorkerProcess>()
+  readonly #workers = new Set<DataWorker>()
   readonly #restartTimers = new Set<Timer>()
   #deaths: number[] = []
   #stopping = false
@@ -34,7 +33,7 @@ export class WorkerPool {
     this.#options = options
   }
 
-  get workers(): ReadonlySet<WorkerProcess> {
+  get workers(): ReadonlySet<DataWorker> {
     return this.#workers
   }
 
@@ -42,8 +41,8 @@ export class WorkerPool {
     for (let index = 0; index < this.#options.count; index++) this.#spawn()
   }
 
-  broadcast(message: ToWorker, handle?: SendHandle): void {
-    for (const worker of this.#workers) worker.send(message, handle)
+  broadcast(message: ToWorker): void {
+    for (const worker of this.#workers) worker.send(message)
   }
 
   /**
@@ -71,7 +70,7 @@ export class WorkerPool {
     this.#options.welcome(worker)
   }
 
-  #exited(worker: WorkerProcess, how: string): void {
+  #exited(worker: DataWorker, how: string): void {
     this.#workers.delete(worker)
     this.#options.onGone(worker)
     if (this.#stopping) {

@@ -1,22 +1,33 @@
 import { fork, type ChildProcess, type SendHandle } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { ListenHandle } from '@ambit/shared/io'
 import { COMPILE_CACHE } from '../compile-cache.ts'
 import type { FromWorker, ToWorker } from '../messages.ts'
 
 const WORKER_MAIN = fileURLToPath(new URL('../worker/main.ts', import.meta.url))
 
-export interface WorkerProcessEvents {
-  onMessage(worker: WorkerProcess, message: FromWorker): void
-  /** Once, when the process is gone, however it ended. */
-  onExit(worker: WorkerProcess, how: string): void
+/** A data worker as the control process sees it. Messages arrive in the order of sending. */
+export interface DataWorker {
+  readonly pid: number
+  /** Sends a message; to a worker that is gone it is dropped, for its successor gets the whole state anew. */
+  send(message: ToWorker, handle?: ListenHandle): void
+  /** Lets a drained worker end. */
+  end(): void
+  kill(signal: NodeJS.Signals): void
 }
 
-/** One data worker process and the typed channel to it. Messages arrive in the order of sending. */
-export class WorkerProcess {
+export interface DataWorkerEvents {
+  onMessage(worker: DataWorker, message: FromWorker): void
+  /** Once, when the worker is gone, however it ended. */
+  onExit(worker: DataWorker, how: string): void
+}
+
+/** A data worker in a process of its own, and the channel to it. */
+export class WorkerProcess implements DataWorker {
   readonly #child: ChildProcess
   #gone = false
 
-  constructor(events: WorkerProcessEvents, environment: NodeJS.ProcessEnv) {
+  constructor(events: DataWorkerEvents, environment: NodeJS.ProcessEnv) {
     // Output goes straight to our own: lines are written in one piece each, so processes do not interleave.
     this.#child = fork(WORKER_MAIN, [], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -40,16 +51,16 @@ export class WorkerProcess {
     return this.#child.pid ?? 0
   }
 
-  /** Sends a message; to a process that is gone it is dropped, for its successor gets the whole state anew. */
-  send(message: ToWorker, handle?: SendHandle): void {
+  send(message: ToWorker, handle?: ListenHandle): void {
     if (this.#gone || !this.#child.connected) return
-    this.#child.send(message, handle, { keepOpen: true }, () => {
+    // Node passes its own TCP handles, which ListenHandle is, as well as the types that SendHandle names.
+    this.#child.send(message, handle as unknown as SendHandle, { keepOpen: true }, () => {
       // A failed send means that the process is going away; `exit` follows.
     })
   }
 
-  /** Lets a drained worker end: it goes when its channel does. */
   end(): void {
+    // It goes when its channel does.
     if (this.#child.connected) this.#child.disconnect()
   }
 

@@ -2,12 +2,12 @@ import type { Clock } from '@ambit/shared/clock'
 import { METRICS, type MetricRegistry } from '@ambit/shared/telemetry'
 import type { FromWorker, PodConnections } from '../messages.ts'
 import type { WorkerPool } from './worker-pool.ts'
-import type { WorkerProcess } from './worker-process.ts'
+import type { DataWorker } from './worker-process.ts'
 
 type Report = Extract<FromWorker, { type: 'report' }>
 
 interface Round {
-  readonly waitingFor: Set<WorkerProcess>
+  readonly waitingFor: Set<DataWorker>
   readonly reports: Report[]
   done(): void
 }
@@ -33,7 +33,7 @@ export class WorkerReports {
     this.#scheduleNext()
   }
 
-  receive(worker: WorkerProcess, report: Report): void {
+  receive(worker: DataWorker, report: Report): void {
     this.#metrics.merge(report.metrics, String(worker.pid), Object.values(METRICS))
     const round = this.#rounds.get(report.id)
     if (!round?.waitingFor.delete(worker)) return
@@ -42,7 +42,7 @@ export class WorkerReports {
   }
 
   /** A worker died: what it counted stays, what it had open is gone. */
-  gone(worker: WorkerProcess): void {
+  gone(worker: DataWorker): void {
     this.#metrics.removeSource(String(worker.pid))
     for (const round of this.#rounds.values()) {
       if (round.waitingFor.delete(worker) && round.waitingFor.size === 0) round.done()

@@ -30,6 +30,7 @@ const functions = {
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Inout_ void *value, _Inout_ void *length)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, ...)'),
   close: libc.func('int close(int fd)'),
+  fcntl: libc.func('int fcntl(int fd, int command, ...)'),
 }
 
 export const libcSocket: (domain: number, type: number, protocol: number) => number = functions.socket
@@ -51,6 +52,11 @@ export const libcClose: (fd: number) => number = functions.close
 export function libcIoctl(fd: number, request: number): number {
   // koffi answers a call of a C function with the declared result type.
   return functions.ioctl(fd, request) as number
+}
+
+/** fcntl with a number as its argument. */
+export function libcFcntl(fd: number, command: number, argument: number): number {
+  return functions.fcntl(fd, command, 'int', argument) as number
 }
 
 const errnoNames = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]))
