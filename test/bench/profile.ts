@@ -16,10 +16,10 @@ const ANALYSIS_MS = 180_000
 const LOADS: Readonly<Record<string, (host: string, seconds: string) => string[]>> = {
   bulk: (host, seconds) => ['iperf3', '-c', host, '-p', String(BULK_PORT), '-t', seconds],
   requests: (host, seconds) => ['wrk', '-t', '1', '-c', '64', '-d', `${seconds}s`, `http://${host}:${WEB_PORTS[0]}/`],
-  connections: (host, seconds) => [
-    ...['wrk', '-t', '1', '-c', '32', '-d', `${seconds}s`, '-H', 'Connection: close'],
-    `http://${host}:${WEB_PORTS[0]}/`,
-  ],
+  connections: (host, seconds) => {
+    const url = `http://${host}:${WEB_PORTS[0]}/`
+    return ['wrk', '-t', '1', '-c', '32', '-d', `${seconds}s`, '-H', 'Connection: close', url]
+  },
 }
 const SIDES = ['client', 'server']
 
