@@ -26,7 +26,9 @@ void t.test('traffic of two nodes', async (t) => {
     startNginx(mesh, server)
     startGreeter(server)
     await startRedis(server).says(/eady to accept/)
-    const [here, beside, outside, there] = await Promise.all([client, neighbour, outsider, server].map(Talker.start))
+    const [here, beside, outside, there] = await Promise.all(
+      [client, neighbour, outsider, server].map((pod) => Talker.start(pod)),
+    )
     if (!here || !beside || !outside || !there) throw new Error('a talker is missing')
     await Promise.all([beside, outside, there].map((talker) => talker.listen(ECHO_PORT, { echo: true })))
     await there.listen(MANUAL_PORT)

@@ -19,7 +19,7 @@ export class MeshFiles {
   write(name: string, content: unknown): string {
     const path = this.path(name)
     const beside = `${path}.${randomBytes(4).toString('hex')}`
-    writeFileSync(beside, typeof content === 'string' ? content : stringify(content))
+    writeFileSync(beside, typeof content === 'string' ? content : stringify(content, { aliasDuplicateObjects: false }))
     renameSync(beside, path)
     return path
   }

@@ -65,7 +65,9 @@ export class Talker {
     try {
       return await eventually('', () => this.events(name).find((event) => pattern.test(event)))
     } catch {
-      throw new Error(`${this.program.name}: no ${pattern} of ${name} but: ${this.events(name).join(', ') || 'nothing'}`)
+      throw new Error(
+        `${this.program.name}: no ${pattern} of ${name} but: ${this.events(name).join(', ') || 'nothing'}`,
+      )
     }
   }
 

@@ -32,11 +32,16 @@ export function failureOfTunnel(error: unknown): ConnectionError {
   }
 }
 
-/** True where the endpoint itself could not be had before any byte was exchanged: it refused, was silent, or its application was away. */
+/**
+ * True where the endpoint itself could not be had before any byte was exchanged: it refused, was silent, its application was
+ * away, or the tunnel connection was lost before it answered. A peer that is not who it should be is never passed over.
+ */
 export function mayTryAnother(error: unknown): boolean {
   if (error instanceof HboneError) {
     if (error.code === 'status') return error.status === 503
-    return error.code === 'dial' || error.code === 'dial-timeout' || error.code === 'handshake-timeout'
+    return MEANS_AWAY.has(error.code)
   }
   return error instanceof IoError && error.code !== 'aborted'
 }
+
+const MEANS_AWAY: ReadonlySet<HboneError['code']> = new Set(['dial', 'dial-timeout', 'handshake-timeout', 'h2'])
