@@ -1,4 +1,5 @@
-import { readFileSync, watch, type FSWatcher } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Clock, Timer } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
@@ -13,8 +14,10 @@ export interface WatchedFileOptions {
   readonly path: string
   readonly clock: Clock
   readonly log: Log
-  /** Takes the text; throws where it is not good, and has then changed nothing. */
-  readonly load: (text: string) => void
+  /** Takes the content; throws where it is not good, and has then changed nothing. */
+  readonly load: (content: Buffer) => void
+  /** A file that is not there at start counts as empty; one that goes later leaves the last good state. Default false. */
+  readonly mayComeLater?: boolean
 }
 
 /**
@@ -25,7 +28,8 @@ export class WatchedFile {
   readonly #options: WatchedFileOptions
   #watcher: FSWatcher | undefined
   #debounce: Timer | undefined
-  #lastText: string | undefined
+  /** Of the content that was looked at last, good or bad. */
+  #lastDigest: string | undefined
 
   constructor(options: WatchedFileOptions) {
     this.#options = options
@@ -41,7 +45,7 @@ export class WatchedFile {
       })
     })
     try {
-      this.#load()
+      this.#load(this.#options.mayComeLater)
     } catch (error) {
       this.stop()
       throw new Error(`${this.#options.path}: ${messageOf(error)}`, { cause: error })
@@ -68,13 +72,13 @@ export class WatchedFile {
     })
   }
 
-  #load(): void {
-    const bytes = readFileSync(this.#options.path)
-    if (bytes.length > MAX_BYTES) throw new Error(`larger than ${MAX_BYTES} bytes`)
-    const text = bytes.toString('utf8')
-    if (text === this.#lastText) return
-    // Remembered first: a bad text is reported once, not at every stir in its directory.
-    this.#lastText = text
-    this.#options.load(text)
+  #load(mayBeMissing = false): void {
+    const content = mayBeMissing && !existsSync(this.#options.path) ? Buffer.alloc(0) : readFileSync(this.#options.path)
+    if (content.length > MAX_BYTES) throw new Error(`larger than ${MAX_BYTES} bytes`)
+    const digest = createHash('sha256').update(content).digest('base64')
+    if (digest === this.#lastDigest) return
+    // Remembered first: bad content is reported once, not at every stir in its directory.
+    this.#lastDigest = digest
+    this.#options.load(content)
   }
 }

@@ -46,8 +46,8 @@ export interface HboneServerConnection {
   readonly bufferedBytes: number
   /** Two-phase GOAWAY; open tunnels go on, the end of the last one closes the connection. */
   drain(): void
-  /** Ends all tunnels and the connection at once. */
-  destroy(): void
+  /** Ends all tunnels, with `reason` where one is given, and the connection at once. */
+  destroy(reason?: HboneError): void
 }
 
 /** TLS and HTTP/2 over an accepted connection, which it owns from here. */
@@ -90,9 +90,9 @@ class ServerConnection implements HboneServerConnection {
     this.#connection?.drain()
   }
 
-  destroy(): void {
+  destroy(reason?: HboneError): void {
     this.#giveUp.abort()
-    this.#connection?.destroy()
+    this.#connection?.destroy(reason)
   }
 
   async #handshake(end: TcpEnd): Promise<HboneConnection> {

@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
 import type { SpiffeId } from '../identity/index.ts'
 import type { Splice, TcpEnd } from '../io/byte-io.ts'
+import type { HboneError } from './hbone-error.ts'
 
 /** What one TLS handshake towards a peer needs. Asked for anew for every connection, so that a rotated certificate counts at once. */
 export interface ClientTls {
@@ -52,6 +53,6 @@ export interface HboneClientConnection {
   open(request: TunnelRequest): Promise<OutgoingTunnel>
   /** No new tunnels; closes with GOAWAY(NO_ERROR) once the last one has ended. Idempotent. */
   drain(): void
-  /** Ends all tunnels and the connection at once. Idempotent. */
-  destroy(): void
+  /** Ends all tunnels, with `reason` where one is given, and the connection at once. Idempotent. */
+  destroy(reason?: HboneError): void
 }

@@ -108,7 +108,7 @@ class ClientConnection implements HboneClientConnection {
     this.#connection.drain()
   }
 
-  destroy(): void {
-    this.#connection.destroy()
+  destroy(reason?: HboneError): void {
+    this.#connection.destroy(reason)
   }
 }

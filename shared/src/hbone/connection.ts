@@ -6,14 +6,16 @@ import { ConnectionError, nameOfCode } from './connection-error.ts'
 import { Delivery } from './delivery.ts'
 import { FrameDispatch, type FrameHost } from './frame-dispatch.ts'
 import { FrameReader } from './frame-reader.ts'
-import { CLIENT_PREFACE, ErrorCode, FrameType, MAX_STREAM_ID, putUint32 } from './frames.ts'
+import { CLIENT_PREFACE, ErrorCode, FrameType, MAX_STREAM_ID } from './frames.ts'
 import { faultOfTrailers } from './header-list.ts'
+import type { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
 import type { HboneLimits } from './limits.ts'
 import { Liveness } from './liveness.ts'
 import { ResetMemory } from './reset-memory.ts'
 import { SendScheduler } from './send-scheduler.ts'
 import { encodeSettings } from './settings.ts'
+import { SettingsExchange } from './settings-exchange.ts'
 import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.ts'
 
 /** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
@@ -75,8 +77,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #state: ConnectionState = 'open'
   /** Streams above this are refused: set by the second GOAWAY of a drain. */
   #lastAcceptedId = MAX_STREAM_ID
-  #awaits = { settings: true, settingsAck: true }
-  #settingsTimer: Timer | undefined
+  #settingsExchange: SettingsExchange | undefined
   #closeTimer: Timer | undefined
   #discardedBytes = 0
 
@@ -108,7 +109,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       pingTimeoutMs: limits.pingTimeoutMs,
       sendPing: () => this.send.frame(FrameType.ping, 0, 0, LIVENESS_PING),
       onDead: () => this.#onSilence(),
-      onTick: () => this.#sweepLingering(),
+      onTick: () => this.#lingering.forEach((stream) => stream.stopLingering()),
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise
@@ -137,14 +138,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.send.frame(FrameType.settings, 0, 0, encodeSettings(this.role, limits))
     const credit = this.#dispatch.initialCredit
     if (credit > 0) this.send.numberFrame(FrameType.windowUpdate, 0, credit)
-    this.#settingsTimer = clock.after(limits.settingsTimeoutMs, () =>
-      this.#fail(
-        new ConnectionError(
-          ErrorCode.settingsTimeout,
-          `no SETTINGS, or no ACK of ours, within ${limits.settingsTimeoutMs} ms`,
-        ),
-      ),
-    )
+    const { settingsTimeoutMs } = limits
+    this.#settingsExchange = new SettingsExchange(clock, settingsTimeoutMs, () => {
+      const message = `no SETTINGS, or no ACK of ours, within ${settingsTimeoutMs} ms`
+      this.#fail(new ConnectionError(ErrorCode.settingsTimeout, message))
+    })
     this.#liveness.start()
     this.#port.start(this)
   }
@@ -165,10 +163,10 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   drain(): void {
     if (this.#state !== 'open') return
     this.#state = 'draining'
-    if (this.role === 'client') this.#sendGoaway(0, ErrorCode.noError)
+    if (this.role === 'client') this.send.goaway(0, ErrorCode.noError)
     else {
       // Two phases (RFC 9113 §6.8): first a warning, then, when the peer has certainly seen it, the last stream that counts.
-      this.#sendGoaway(MAX_STREAM_ID, ErrorCode.noError)
+      this.send.goaway(MAX_STREAM_ID, ErrorCode.noError)
       this.send.frame(FrameType.ping, 0, 0, DRAIN_PING)
       this.#closeTimer = this.#options.clock.after(this.limits.closeTimeoutMs, () => this.#refuseFurtherStreams())
     }
@@ -176,9 +174,9 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#closeIfDrained()
   }
 
-  /** Ends everything at once. Idempotent. */
-  destroy(): void {
-    for (const stream of this.streams.values()) stream.abort()
+  /** Ends everything at once; open tunnels end with `reason`. Idempotent. */
+  destroy(reason?: HboneError): void {
+    for (const stream of this.streams.values()) stream.abort(reason)
     this.#shut('the connection was ended on this side')
   }
 
@@ -222,14 +220,12 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onSettings(): void {
-    this.#awaits.settings = false
-    this.#cancelSettingsTimer()
+    this.#settingsExchange?.received()
     this.#options.hooks.onChange()
   }
 
   onSettingsAck(): void {
-    this.#awaits.settingsAck = false
-    this.#cancelSettingsTimer()
+    this.#settingsExchange?.acknowledged()
   }
 
   onPingAnswer(payload: Buffer): void {
@@ -335,15 +331,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     stream.breakOff(h2Code)
   }
 
-  #sweepLingering(): void {
-    for (const stream of this.#lingering) stream.stopLingering()
-  }
-
   // ---- the end
-
-  #cancelSettingsTimer(): void {
-    if (!this.#awaits.settings && !this.#awaits.settingsAck) this.#settingsTimer?.cancel()
-  }
 
   #onSilence(): void {
     this.#options.log.debug('HBONE connection: no answer to PING', { timeoutMs: this.limits.pingTimeoutMs })
@@ -354,7 +342,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     if (this.#state !== 'draining' || this.#lastAcceptedId !== MAX_STREAM_ID) return
     this.#closeTimer?.cancel()
     this.#lastAcceptedId = this.highestStreamId
-    this.#sendGoaway(this.#lastAcceptedId, ErrorCode.noError)
+    this.send.goaway(this.#lastAcceptedId, ErrorCode.noError)
     this.#closeIfDrained()
   }
 
@@ -372,7 +360,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#state = 'closing'
     this.delivery.flushAll()
     for (const stream of this.streams.values()) stream.lose(`connection error: ${error.message}`)
-    this.#sendGoaway(this.role === 'server' ? this.highestStreamId : 0, error.h2Code)
+    this.send.goaway(this.role === 'server' ? this.highestStreamId : 0, error.h2Code)
     this.#close()
   }
 
@@ -381,7 +369,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const { clock, hooks, limits } = this.#options
     this.#state = 'closing'
     this.#liveness.stop()
-    this.#settingsTimer?.cancel()
+    this.#settingsExchange?.stop()
     this.#closeTimer?.cancel()
     this.#closeTimer = clock.after(limits.closeTimeoutMs, () => this.#shut('closed'))
     this.send.finish(() => this.#port.end())
@@ -393,7 +381,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#liveness.stop()
-    this.#settingsTimer?.cancel()
+    this.#settingsExchange?.stop()
     this.#closeTimer?.cancel()
     this.#port.destroy()
     this.send.stop()
@@ -405,12 +393,5 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   #settle(): void {
     if (this.streams.size === 0) this.#resolveClosed()
-  }
-
-  #sendGoaway(lastStreamId: number, h2Code: number): void {
-    const payload = new Uint8Array(8)
-    putUint32(payload, 0, lastStreamId)
-    putUint32(payload, 4, h2Code)
-    this.send.frame(FrameType.goaway, 0, 0, payload)
   }
 }

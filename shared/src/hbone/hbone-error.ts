@@ -8,6 +8,7 @@ import { IoError } from '../io/io-error.ts'
  * - `h2`: the peer broke HTTP/2, refused the stream, or the connection was lost.
  * - `status`: the peer answered the CONNECT with anything but 200.
  * - `aborted`: the caller gave up, or this end is shutting down.
+ * - `revoked`: the peer's certificate was revoked while the connection was open.
  * - `overloaded`: a limit of ours is reached.
  */
 export type HboneErrorCode =
@@ -20,6 +21,7 @@ export type HboneErrorCode =
   | 'h2'
   | 'status'
   | 'aborted'
+  | 'revoked'
   | 'overloaded'
 
 export interface HboneErrorOptions {

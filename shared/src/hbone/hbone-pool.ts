@@ -1,7 +1,7 @@
 import type { Clock } from '../clock/index.ts'
 import type { ByteIo } from '../io/index.ts'
 import type { Log } from '../telemetry/index.ts'
-import type { OutgoingTunnel, TunnelRequest } from './client-connection.ts'
+import type { ClientTls, OutgoingTunnel, TunnelRequest } from './client-connection.ts'
 import { connectHbone } from './connect-hbone.ts'
 import { HboneError } from './hbone-error.ts'
 import type { HboneLimits } from './limits.ts'
@@ -123,6 +123,18 @@ export class HbonePool {
     for (const key of this.#keys.values()) key.destroy()
     for (const pooled of this.#connections) pooled.destroy()
     this.#keys.clear()
+  }
+
+  /** Ends every connection whose credentials (as given by `tls()`) are chosen, and its tunnels with `reason`; how many. */
+  destroyWhere(chosen: (tls: ClientTls) => boolean, reason: HboneError): number {
+    let count = 0
+    for (const pooled of this.#connections) {
+      const { tls } = pooled
+      if (tls === undefined || !chosen(tls)) continue
+      pooled.destroy(reason)
+      count++
+    }
+    return count
   }
 
   #addWaiter(): void {

@@ -47,11 +47,12 @@ type State =
   | {
       readonly kind: 'ready'
       readonly connection: HboneClientConnection
+      readonly tls: ClientTls
       idleTimer: Timer | undefined
       idleSinceMs: number | undefined
     }
   /** GOAWAY either way, or idle for too long: its streams go on, it closes after the last one. */
-  | { readonly kind: 'retiring'; readonly connection: HboneClientConnection }
+  | { readonly kind: 'retiring'; readonly connection: HboneClientConnection; readonly tls: ClientTls }
   /** Nothing is left of it. */
   | { readonly kind: 'closed' }
 
@@ -117,13 +118,18 @@ export class PooledConnection {
     this.#watchIdle()
   }
 
-  /** Ends it and its tunnels at once. The owner is told that it closed, nothing else. */
-  destroy(): void {
+  /** What it was made with; undefined before its peer was accepted, and after its end. */
+  get tls(): ClientTls | undefined {
+    return this.#state.kind === 'ready' || this.#state.kind === 'retiring' ? this.#state.tls : undefined
+  }
+
+  /** Ends it and its tunnels, with `reason` where one is given, at once. The owner is told that it closed, nothing else. */
+  destroy(reason?: HboneError): void {
     const state = this.#state
     if (state.kind === 'closed') return
     this.#close()
     if (state.kind === 'connecting') state.abort.abort()
-    else state.connection.destroy()
+    else state.connection.destroy(reason)
   }
 
   /** Own certificate, TCP, TLS and HTTP/2, in this order: without a certificate nobody need be dialled. */
@@ -135,7 +141,7 @@ export class PooledConnection {
       if (signal.aborted) return end.destroy()
       this.#enter('handshake')
       const connection = await step(this.#options.connect(end, tls, signal), 'h2')
-      if (this.#state.kind === 'connecting') this.#becomeReady(connection)
+      if (this.#state.kind === 'connecting') this.#becomeReady(connection, tls)
       else connection.destroy() // given up in the meantime
     } catch (error) {
       this.#fail(HboneError.from(error, 'dial'))
@@ -161,9 +167,9 @@ export class PooledConnection {
     this.#owner.hasFailed(this, error)
   }
 
-  #becomeReady(connection: HboneClientConnection): void {
+  #becomeReady(connection: HboneClientConnection, tls: ClientTls): void {
     if (this.#state.kind === 'connecting') this.#state.deadline.cancel()
-    this.#state = { kind: 'ready', connection, idleTimer: undefined, idleSinceMs: undefined }
+    this.#state = { kind: 'ready', connection, tls, idleTimer: undefined, idleSinceMs: undefined }
     connection.onChange = () => this.#hasChanged()
     void connection.closed.then(() => this.#lost())
     this.#hasChanged()
@@ -196,9 +202,9 @@ export class PooledConnection {
 
   #retire(isUseless: boolean): void {
     if (this.#state.kind !== 'ready') return
-    const { connection, idleTimer } = this.#state
+    const { connection, tls, idleTimer } = this.#state
     idleTimer?.cancel()
-    this.#state = { kind: 'retiring', connection }
+    this.#state = { kind: 'retiring', connection, tls }
     connection.drain()
     this.#owner.hasRetired(this, isUseless)
   }

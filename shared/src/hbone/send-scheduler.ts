@@ -1,6 +1,6 @@
 import type { SecurePort, Slab, SlabPool } from '../io/index.ts'
 import { HEADROOM_BYTES } from '../io/index.ts'
-import { Flag, FRAME_HEADER_BYTES, FrameType, putFrameHeader, DEFAULT_WINDOW } from './frames.ts'
+import { Flag, FRAME_HEADER_BYTES, FrameType, putFrameHeader, putUint32, DEFAULT_WINDOW } from './frames.ts'
 import { FrameWriter } from './frame-writer.ts'
 
 /** What one stream may send before others have their turn: one read of the application. */
@@ -115,6 +115,13 @@ export class SendScheduler {
     if (this.#isStopped) return
     this.#writer.numberFrame(type, streamId, value)
     this.#controlAdded()
+  }
+
+  goaway(lastStreamId: number, h2Code: number): void {
+    const payload = new Uint8Array(8)
+    putUint32(payload, 0, lastStreamId)
+    putUint32(payload, 4, h2Code)
+    this.frame(FrameType.goaway, 0, 0, payload)
   }
 
   headers(streamId: number, block: Buffer, endStream: boolean): void {

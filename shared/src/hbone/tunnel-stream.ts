@@ -236,13 +236,9 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
 
   // ---- ended from here
 
-  /** Ends both sides at once: RST_STREAM to the peer, FIN to the application. The splice ends with `aborted`. */
-  abort(): void {
-    this.#fail(
-      new HboneError('aborted', 'the tunnel was ended on this side', { source: 'internal' }),
-      ErrorCode.cancel,
-      false,
-    )
+  /** Ends both sides at once: RST_STREAM to the peer, FIN to the application. The splice ends with `reason`. */
+  abort(reason = new HboneError('aborted', 'the tunnel was ended on this side', { source: 'internal' })): void {
+    this.#fail(reason, ErrorCode.cancel, false)
   }
 
   /** RST_STREAM; for the application an orderly end. */

@@ -1,6 +1,6 @@
-import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { connect, TLSSocket } from 'node:tls'
+import { peerChainOf } from '../certificates/index.ts'
 import { messageOf } from '../errors/index.ts'
 import type { SecureOptions } from './byte-io.ts'
 import { IoError } from './io-error.ts'
@@ -41,7 +41,7 @@ export function handshake<Peer>(raw: Socket, options: SecureOptions<Peer>): Prom
     const onClose = (): void => fail(new IoError('tls', 'TLS handshake: the peer closed the connection'))
     const onSecure = (): void => {
       try {
-        const peer = options.verify(presentedChain(socket))
+        const peer = options.verify(peerChainOf(socket))
         finish()
         resolve({ socket, peer })
       } catch (cause) {
@@ -78,11 +78,4 @@ function clientSocket(raw: Socket, { context, alpn }: SecureOptions<unknown>): T
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
   })
-}
-
-/** The certificates as presented, leaf first. */
-function presentedChain(socket: TLSSocket): X509Certificate[] {
-  const chain: X509Certificate[] = []
-  for (let next = socket.getPeerX509Certificate(); next !== undefined; next = next.issuerCertificate) chain.push(next)
-  return chain
 }

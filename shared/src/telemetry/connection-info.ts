@@ -118,4 +118,6 @@ export interface ConnectionRecorder {
   /** A data socket was accepted (one per TCP connection, not per stream); call `socketClosed` exactly once after it. */
   socketOpened(reporter: 'source' | 'destination'): void
   socketClosed(reporter: 'source' | 'destination'): void
+  /** A peer was refused, or its tunnel ended, because its certificate is revoked: once for each tunnel. */
+  revoked(reporter: 'source' | 'destination'): void
 }

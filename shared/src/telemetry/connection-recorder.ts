@@ -48,6 +48,7 @@ export function createConnectionRecorder(options: ConnectionRecorderOptions): Co
     denied: (denial) => access.denied(denial),
     socketOpened: (reporter) => sockets[reporter].add(1),
     socketClosed: (reporter) => sockets[reporter].add(-1),
+    revoked: (reporter) => registry.counter(METRICS.crlRejections, label('reporter', reporter)).add(1),
   }
 }
 

@@ -12,6 +12,7 @@ import { checkCapabilities, primeThreadPool } from '../linux/index.ts'
 import type { FromWorker } from '../messages.ts'
 import { PodsFileSource } from '../pods-file/index.ts'
 import { CapturedPods } from './captured-pods.ts'
+import { CrlFile } from './crl-file.ts'
 import { handOver } from './hand-over.ts'
 import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
@@ -40,6 +41,7 @@ export class Control {
   readonly #reports: WorkerReports
   readonly #pods: CapturedPods
   readonly #podsFile: PodsFileSource | undefined
+  readonly #crlFile: CrlFile | undefined
   readonly #observability: Observability
   readonly #ended = Promise.withResolvers<void>()
   #stopping = false
@@ -107,6 +109,15 @@ export class Control {
             log: log.scope('inpod'),
             onChange: (added, removed) => void this.#pods.change(added, removed),
           })
+    this.#crlFile =
+      config.crlPath === undefined
+        ? undefined
+        : new CrlFile({
+            path: config.crlPath,
+            clock,
+            log: log.scope('crl'),
+            broadcast: (message) => this.#workers.broadcast(message),
+          })
     this.#observability = new Observability({
       config,
       readiness: this.#readiness,
@@ -160,6 +171,8 @@ export class Control {
     this.#readiness.begin('state manager')
     this.#readiness.begin('workload proxy manager')
     await this.#observability.start()
+    // Before there are workers: none of them accepts a peer without knowing who is revoked.
+    this.#crlFile?.start()
     this.#workers.start()
     this.#meshFile.start()
     this.#readiness.done('state manager')
@@ -172,6 +185,7 @@ export class Control {
   #welcome(worker: DataWorker): void {
     worker.send({ type: 'start', config: this.#config.worker, logLevels: this.#logging.levels.toString() })
     for (const update of meshBatches(this.#mesh.snapshot())) worker.send({ type: 'mesh', update })
+    this.#crlFile?.sendTo((message) => worker.send(message))
     this.#certificates.sendAll((message) => worker.send(message))
     for (const captured of this.#pods.captured.values()) handOver(worker, captured)
   }
@@ -220,6 +234,7 @@ export class Control {
     const { drainDeadlineMs } = this.#config
     this.#podsFile?.stop()
     this.#meshFile.stop()
+    this.#crlFile?.stop()
     // Our reference goes first: the last one to close a listener is a worker, which accepts what waits before it does.
     this.#pods.stop()
     this.#workers.broadcast({ type: 'drain', deadlineMs: drainDeadlineMs })

@@ -20,7 +20,7 @@ export class PodsFileSource {
 
   constructor({ path, clock, log, onChange }: PodsFileSourceOptions) {
     this.#onChange = onChange
-    this.#file = new WatchedFile({ path, clock, log, load: (text) => this.#load(text) })
+    this.#file = new WatchedFile({ path, clock, log, load: (content) => this.#load(content.toString('utf8')) })
   }
 
   /** Throws where the first load fails. */

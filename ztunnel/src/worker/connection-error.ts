@@ -1,4 +1,5 @@
 import { MeshError, messageOf, type ErrorSource } from '@ambit/shared/errors'
+import { HboneError } from '@ambit/shared/hbone'
 import type { FailureFlag, Outcome } from '@ambit/shared/telemetry'
 
 /** A connection that could not be carried on; the text goes to the access log, the flag to the metrics. */
@@ -10,7 +11,7 @@ export class ConnectionError extends MeshError<FailureFlag> {
 
 /** How the access log and the metrics tell a failure; what nobody classified counts as CONNECT (as in Istio). */
 export function failure(thrown: unknown): Outcome {
-  return thrown instanceof ConnectionError
-    ? { flag: thrown.code, error: thrown.message }
-    : { flag: 'CONNECT', error: messageOf(thrown) }
+  if (thrown instanceof ConnectionError) return { flag: thrown.code, error: thrown.message }
+  const isRevoked = thrown instanceof HboneError && thrown.code === 'revoked'
+  return { flag: isRevoked ? 'CERT_REVOKED' : 'CONNECT', error: messageOf(thrown) }
 }

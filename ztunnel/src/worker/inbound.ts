@@ -9,6 +9,7 @@ import { resolveInbound, type InboundTarget } from '../routing/index.ts'
 import { CarriedConnection } from './carry.ts'
 import { ConnectionError } from './connection-error.ts'
 import { dialApplication } from './dial.ts'
+import { PeerTls } from './peer-tls.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /**
@@ -22,14 +23,21 @@ export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Prom
   try {
     const workload = await proxy.localWorkload()
     const { certificate, context } = await identities.get(proxy.identity(workload))
+    const tls = new PeerTls({
+      context,
+      judge: (chain, nowMs, revoked) => verifyClient(chain, certificate, nowMs, revoked),
+      now: () => clock.now(),
+      crl,
+      onRevoked: () => recorder.revoked('destination'),
+    })
     const connection = acceptHbone(io, end, {
-      tls: { context, verify: (chain) => verifyClient(chain, certificate, clock.now(), crl()) },
+      tls,
       limits: hboneLimits,
       clock,
       log,
       onTunnel: (tunnel) => void serveTunnel(proxy, tunnel),
     })
-    proxy.track(connection)
+    proxy.track(connection, tls)
     await connection.ready
     await connection.closed
   } catch (error) {

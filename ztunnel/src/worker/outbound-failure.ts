@@ -21,6 +21,8 @@ export function failureOfTunnel(error: unknown): ConnectionError {
       return new ConnectionError('H2_HANDSHAKE_FAILURE', error.message, options)
     case 'tls-verify':
       return new ConnectionError('TLS_FAILURE', error.message, options)
+    case 'revoked':
+      return new ConnectionError('CERT_REVOKED', error.message, options)
     case 'identity':
       return new ConnectionError('IDENTITY_ERROR', error.message, options)
     case 'dial':

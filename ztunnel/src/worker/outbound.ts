@@ -11,6 +11,7 @@ import { CarriedConnection } from './carry.ts'
 import { ConnectionError } from './connection-error.ts'
 import { dialFromPod } from './dial.ts'
 import { failureOfTunnel, mayTryAnother } from './outbound-failure.ts'
+import { PeerTls } from './peer-tls.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /** Endpoints of a service tried for one connection before it fails. Nothing was exchanged yet, so a retry is safe. */
@@ -118,14 +119,20 @@ async function openTunnel(
   { local, source, connection }: Attempt,
   route: Extract<Carriable, { kind: 'hbone' }>,
 ): Promise<OutgoingTunnel> {
-  const { identities, clock, crl } = proxy.context
+  const { identities, clock, crl, recorder } = proxy.context
   const own = proxy.identity(local)
   return proxy.pool.open({
     key: `${own.toString()} ${route.identities.join(',')} ${formatSocketAddress(route.dial)} ${source.address}`,
     dial: (signal) => dialFromPod(proxy, route.dial, { signal }),
     tls: async () => {
       const { certificate, context } = await identities.get(own)
-      return { context, verify: (chain) => verifyServer(chain, certificate, route.identities, clock.now(), crl()) }
+      return new PeerTls({
+        context,
+        judge: (chain, nowMs, revoked) => verifyServer(chain, certificate, route.identities, nowMs, revoked),
+        now: () => clock.now(),
+        crl,
+        onRevoked: () => recorder.revoked('source'),
+      })
     },
     authority: route.authority,
     headers: [

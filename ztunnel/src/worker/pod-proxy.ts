@@ -18,6 +18,7 @@ import { identityOf } from './pod-identity.ts'
 import { localWorkload } from './local-workload.ts'
 import { OpenConnections } from './open-connections.ts'
 import { serveOutbound } from './outbound.ts'
+import { PeerTls, revokedPeer } from './peer-tls.ts'
 
 /** What all pods of a worker share. */
 export interface WorkerContext {
@@ -53,7 +54,7 @@ export class PodProxy {
   readonly pool: HbonePool
   readonly connections = new OpenConnections()
   readonly #listeners = new Map<ListenerRole, TcpListener>()
-  readonly #tunnels = new Set<HboneServerConnection>()
+  readonly #tunnels = new Map<HboneServerConnection, PeerTls>()
   /** The application is dialled from the client's address. Known from the listeners: the same right is needed. */
   #originalSource = false
   #presented: Presentation | undefined
@@ -124,16 +125,22 @@ export class PodProxy {
     if (workload) this.connections.recheck((facts) => this.context.policies.evaluate(workload, facts).allowed)
   }
 
+  /** After a change of the revocation lists: tunnels with peers that are revoked now are ended. */
+  recheckRevocation(): void {
+    for (const [tunnel, tls] of this.#tunnels) if (tls.isRevoked()) tunnel.destroy(revokedPeer())
+    this.pool.destroyWhere((tls) => tls instanceof PeerTls && tls.isRevoked(), revokedPeer())
+  }
+
   /** A tunnel of a peer, for drain and destruction; forgets it by itself when it closes. */
-  track(tunnel: HboneServerConnection): void {
-    this.#tunnels.add(tunnel)
+  track(tunnel: HboneServerConnection, tls: PeerTls): void {
+    this.#tunnels.set(tunnel, tls)
     void tunnel.closed.then(() => this.#tunnels.delete(tunnel))
   }
 
   /** No new connections; those that wait are accepted first, peers are told by GOAWAY, open connections go on. */
   drain(): void {
     this.#closeListeners()
-    for (const tunnel of this.#tunnels) tunnel.drain()
+    for (const tunnel of this.#tunnels.keys()) tunnel.drain()
     this.pool.drain()
   }
 
@@ -143,7 +150,7 @@ export class PodProxy {
     this.#ended = true
     this.#closeListeners()
     this.connections.closeAll(new ConnectionError('CONNECT', 'connection closed due to connection drain'))
-    for (const tunnel of this.#tunnels) tunnel.destroy()
+    for (const tunnel of this.#tunnels.keys()) tunnel.destroy()
     this.pool.destroy()
     this.namespace.close()
   }

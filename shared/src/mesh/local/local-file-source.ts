@@ -22,7 +22,13 @@ export class LocalFileSource {
   constructor(options: LocalFileSourceOptions) {
     this.#options = options
     const { from, clock, log } = options
-    if ('path' in from) this.#file = new WatchedFile({ path: from.path, clock, log, load: (text) => this.#load(text) })
+    if ('path' in from)
+      this.#file = new WatchedFile({
+        path: from.path,
+        clock,
+        log,
+        load: (content) => this.#load(content.toString('utf8')),
+      })
   }
 
   /** The content now, for /config_dump. */
