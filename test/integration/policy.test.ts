@@ -1,6 +1,6 @@
 // L4 policy: who may connect, and what happens to open connections when the answer changes.
 import t from 'tap'
-import { eventually, Talker, TestMesh, type Pod, type TestNode } from '../kit/index.ts'
+import { eventually, Talker, TestMesh, type Pod } from '../kit/index.ts'
 
 const PORT = 9_000
 const OTHER_PORT = 9_001
@@ -73,6 +73,17 @@ void t.test('policy', async (t) => {
       }
     }
 
+    /** What the server's proxy says when it refuses a new connection. */
+    async function refusal(from: Pod, to: Pod): Promise<unknown> {
+      await mayConnect(from, to)
+      const line = await b.proxy.access({
+        'src.workload': from.name,
+        'dst.workload': to.name,
+        error: /policy rejection/,
+      })
+      return line['error']
+    }
+
     /** Puts these policies in the place of all others. */
     function set(...policies: readonly ReturnType<typeof policy>[]): void {
       mesh.policies.splice(0, Infinity, ...policies)
@@ -92,7 +103,7 @@ void t.test('policy', async (t) => {
         [outsider, orders, true],
         [batch, stock, true],
       ])
-      t.match(await refusal(b, batch, orders), /explicitly denied by: default\/no-batch/)
+      t.match(await refusal(batch, orders), /explicitly denied by: default\/no-batch/)
       const line = await a.proxy.access({ direction: 'outbound', 'src.workload': 'batch', error: /./ })
       t.match(line['error'], /401/, 'the client is told by status')
       const labels = { reporter: 'destination', response_flags: 'DENY', source_workload: 'batch' }
@@ -107,7 +118,7 @@ void t.test('policy', async (t) => {
         [shop, orders, true],
         [outsider, stock, true],
       ])
-      t.match(await refusal(b, outsider, orders), /allow policies exist, but none allowed/)
+      t.match(await refusal(outsider, orders), /allow policies exist, but none allowed/)
       set(policy('no-batch', { action: 'Allow' }))
       await inForce([[shop, orders, false]])
       t.pass('an ALLOW without rules allows nobody')
@@ -156,7 +167,7 @@ void t.test('policy', async (t) => {
         [shop, stock, true],
         [batch, stock, true],
       ])
-      t.match(await refusal(b, outsider, stock), /istio_converted_static_strict/)
+      t.match(await refusal(outsider, stock), /istio_converted_static_strict/)
     })
 
     await t.test('ports, addresses and service accounts', async () => {
@@ -270,7 +281,7 @@ void t.test('policy', async (t) => {
         [shop, orders, false],
         [shop, stock, true],
       ])
-      t.match(await refusal(b, shop, orders), /never-heard-of/)
+      t.match(await refusal(shop, orders), /never-heard-of/)
       attach(orders)
       mesh.save()
       await inForce([[shop, orders, true]])
@@ -288,14 +299,4 @@ function allowAll() {
 /** The names of policies that the workload's record lists. */
 function attach(pod: Pod, ...names: readonly string[]): void {
   pod.record['authorizationPolicies'] = names
-}
-
-/** What the proxy of the server's node said when it refused. */
-async function refusal(node: TestNode, from: Pod, to: Pod): Promise<unknown> {
-  const line = await node.proxy.access({
-    'src.workload': from.name,
-    'dst.workload': to.name,
-    error: /policy rejection/,
-  })
-  return line['error']
 }

@@ -106,6 +106,11 @@ export class TestMesh {
     return program
   }
 
+  /** The CA, where one was started and not stopped. */
+  get ca(): Program | undefined {
+    return this.#ca
+  }
+
   /** Writes the files and starts the CA. */
   async startCa(): Promise<Program> {
     this.save()

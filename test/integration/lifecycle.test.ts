@@ -1,0 +1,163 @@
+// What comes and goes: configuration, certificates, pods, a proxy that is told to end.
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { startNginx, underLoad, WEB_PORT } from '../demo/programs.ts'
+import { command, eventually, Talker, TestMesh, type Pod, type TestNode } from '../kit/index.ts'
+import { ECHO_PORT, LOAD, twoNodes } from './two-nodes.ts'
+
+t.setTimeout(120_000)
+
+void t.test('every problem of the configuration is told at once, and the exit code is not 0', async (t) => {
+  const main = fileURLToPath(new URL('../../ztunnel/src/main.ts', import.meta.url))
+  const env = {
+    LOG_FORMAT: 'xml',
+    TERMINATION_GRACE_PERIOD_SECONDS: 'soon',
+    ZTUNNEL_WORKER_THREADS: '-3',
+    IPV6_ENABLED: 'yes',
+    XDS_ADDRESS: '',
+  }
+  const { code, stderr } = await command([process.execPath, main], { env })
+  t.not(code, 0)
+  for (const name of Object.keys(env)) if (name !== 'XDS_ADDRESS') t.match(stderr, name, `${name} is named`)
+  t.notMatch(stderr, / at .*\.ts:\d+/, 'no stack trace')
+})
+
+void t.test('certificates: the CA is away at start, comes, and gives new ones under load', async (t) => {
+  const mesh = await TestMesh.create()
+  try {
+    mesh.environment['SECRET_TTL'] = '8s'
+    const { a, b, client, server } = await twoNodes(mesh)
+    // Its root certificate is there from an earlier life.
+    await mesh.startCa()
+    await mesh.stopCa()
+    for (const pod of mesh.pods) pod.isEnrolled = true
+    await Promise.all([mesh.startZtunnel(a), mesh.startZtunnel(b)])
+
+    await t.test('without a CA a proxy is ready, and connections that need it fail', async (t) => {
+      t.equal(await a.proxy.get(15_021, '/healthz/ready'), 'ready\n')
+      t.notOk((await client.curl(server.v4, WEB_PORT, '/', ['-m', '3'])).ok)
+      const since = Date.now()
+      await mesh.startCa()
+      await eventually('requests are answered', async () => (await client.curl(server.v4, WEB_PORT)).ok)
+      t.comment(`answered ${Date.now() - since} ms after the CA was started`)
+    })
+
+    await t.test('certificates are renewed under load and nothing breaks', async (t) => {
+      const talker = await Talker.start(client)
+      talker.open('old', server.v4, ECHO_PORT)
+      await talker.echoes('old', 'before')
+      const before = await serialOf(b, server)
+      const result = await underLoad(client, server.v4, LOAD, async () => {
+        await eventually('a new certificate', async () => (await serialOf(b, server)) !== before, 100)
+      })
+      t.match(result, { ok: result.started, refused: 0, cut: 0, timedOut: 0 })
+      t.ok(result.started > 0)
+      await talker.echoes('old', 'after')
+      t.pass('a connection of before goes on')
+    })
+  } finally {
+    t.strictSame(await mesh.close(), [], 'everything ended well and nothing is left')
+  }
+})
+
+void t.test('readiness, pods and drain', async (t) => {
+  const mesh = await TestMesh.create()
+  try {
+    mesh.environment['TERMINATION_GRACE_PERIOD_SECONDS'] = '4'
+    const { a, b, client, server } = await twoNodes(mesh)
+    const other = await mesh.addPod(b, 'other')
+    const talker = await Talker.start(client)
+    await (await Talker.start(other)).listen(ECHO_PORT, { echo: true })
+    await mesh.up()
+
+    await t.test('readiness is taken back while a pod cannot be captured', async (t) => {
+      t.equal(await b.proxy.get(15_021, '/healthz/ready'), 'ready\n')
+      const broken = {
+        name: 'ghost',
+        namespace: 'default',
+        serviceAccount: 'ghost',
+        uid: 'ghost',
+        netns: '/run/netns/no-such',
+      }
+      mesh.files.write('pods-b.yaml', { pods: [broken, ...[server, other].map(podEntry)] })
+      await eventually('not ready', async () => (await b.proxy.get(15_021, '/healthz/ready')) !== 'ready\n')
+      const line = await b.proxy.access({ level: 'error', message: /pod not captured/ })
+      t.equal(line['pod'], 'default/ghost')
+      t.ok((await client.curl(server.v4, WEB_PORT)).ok, 'the others are served')
+      mesh.save()
+      await eventually('ready again', async () => (await b.proxy.get(15_021, '/healthz/ready')) === 'ready\n')
+    })
+
+    await t.test('a pod that leaves the mesh: its connections are closed at once, those of others stay', async (t) => {
+      talker.open('leaves', server.v4, ECHO_PORT)
+      talker.open('stays', other.v4, ECHO_PORT)
+      await Promise.all(['leaves', 'stays'].map((name) => talker.echoes(name, 'hello')))
+      const since = Date.now()
+      server.isEnrolled = false
+      mesh.save()
+      await talker.heard('leaves', /^(ended|error)/)
+      t.comment(`closed after ${Date.now() - since} ms`)
+      await talker.echoes('stays', 'still')
+      await mesh.captured()
+      await eventually('it is served in plaintext now', async () => (await client.curl(server.v4, WEB_PORT)).ok)
+      const line = await eventually('a plaintext line', () =>
+        a.proxy.lines.find((line) => line['dst.addr'] === `${server.v4}:${WEB_PORT}` && !('dst.identity' in line)),
+      )
+      t.equal(line['direction'], 'outbound')
+    })
+
+    await t.test('pods come at run time: one again, one that is new', async (t) => {
+      await mesh.enrol([server])
+      const fresh = await mesh.addPod(b, 'fresh')
+      startNginx(mesh, fresh)
+      await mesh.enrol([fresh])
+      for (const pod of [server, fresh]) {
+        await eventually(`${pod.name} answers`, async () => (await client.curl(pod.v4, WEB_PORT)).ok)
+        const line = await b.proxy.access({
+          'dst.workload': pod.name,
+          direction: 'inbound',
+          'dst.identity': pod.identity,
+        })
+        t.equal(line['src.identity'], client.identity)
+      }
+      await talker.echoes('stays', 'through-all-this')
+    })
+
+    await t.test('SIGTERM: open connections go on until the deadline, new ones are not taken', async (t) => {
+      talker.open('lasts', server.v4, ECHO_PORT)
+      await talker.echoes('lasts', 'hello')
+      const { proxy } = b
+      const since = Date.now()
+      proxy.program.signal('SIGTERM')
+      await eventually('new connections are refused', async () => !(await client.curl(server.v4, WEB_PORT)).ok)
+      await talker.echoes('lasts', 'while-draining')
+      t.ok(proxy.program.isRunning)
+      await talker.heard('lasts', /^(ended|error)/)
+      t.comment(`closed ${Date.now() - since} ms after the signal; the deadline is 3000 ms`)
+      t.equal(await proxy.program.exited, 0)
+      t.ok(
+        proxy.lines.find(({ message }) => message.startsWith('drain duration expired')),
+        'the log tells',
+      )
+      await mesh.startZtunnel(b)
+      await mesh.captured()
+      await eventually('a new one serves', async () => (await client.curl(server.v4, WEB_PORT)).ok)
+    })
+  } finally {
+    t.strictSame(await mesh.close(), [], 'everything ended well and nothing is left')
+  }
+})
+
+/** Serial number of the certificate that the node has for a pod. */
+async function serialOf(node: TestNode, pod: Pod): Promise<string | undefined> {
+  const dump: unknown = JSON.parse(await node.proxy.get(15_000, '/config_dump'))
+  const { certificates } = dump as {
+    certificates: readonly { identity: string; certChain: readonly { serialNumber: string }[] }[]
+  }
+  return certificates.find(({ identity }) => identity === pod.identity)?.certChain[0]?.serialNumber
+}
+
+/** An entry of a pods file. */
+function podEntry({ name, namespace, serviceAccount, netns, uid }: Pod) {
+  return { name, namespace, serviceAccount, netns, uid }
+}

@@ -1,0 +1,85 @@
+// Data workers that die and proxies that are replaced, under load: programs should not notice more than they must.
+import t from 'tap'
+import { underLoad, WEB_PORT, type LoadResult } from '../demo/programs.ts'
+import { eventually, TestMesh, type TestNode } from '../kit/index.ts'
+import { LOAD, twoNodes } from './two-nodes.ts'
+
+t.setTimeout(120_000)
+
+void t.test('workers and successors', async (t) => {
+  const mesh = await TestMesh.create()
+  try {
+    mesh.environment['TERMINATION_GRACE_PERIOD_SECONDS'] = '4'
+    const { a, b, client, server } = await twoNodes(mesh)
+    await mesh.up()
+
+    await t.test('counts are the sum over the workers, those that died included', async (t) => {
+      const counted = (): Promise<number> =>
+        b.proxy.metric('istio_tcp_connections_opened_total', {
+          reporter: 'destination',
+          destination_workload: 'server',
+        })
+      const before = await counted()
+      for (let index = 0; index < 12; index++) t.ok((await client.curl(server.v4, WEB_PORT)).ok)
+      t.equal((await counted()) - before, 12)
+      const [worker] = await b.proxy.workers()
+      if (worker === undefined) throw new Error('no data worker')
+      process.kill(worker, 'SIGKILL')
+      await eventually('the worker is replaced', async () => {
+        const workers = await b.proxy.workers()
+        return workers.length > 0 && !workers.includes(worker)
+      })
+      await eventually('served', async () => (await client.curl(server.v4, WEB_PORT)).ok)
+      t.ok((await counted()) - before >= 13, 'what the dead one counted is still there')
+    })
+
+    await t.test('a worker is killed twice in a row under load', async (t) => {
+      for (const node of [b, a]) {
+        const result = await underLoad(client, server.v4, LOAD, () => killTwice(node))
+        t.comment(`node ${node.name}: ${told(result)}`)
+        t.match(result, { refused: 0, timedOut: 0 })
+        t.ok(result.ok > result.started / 2, 'most are answered')
+      }
+    })
+
+    await t.test('the same while the CA is away', async (t) => {
+      const ca = mesh.ca
+      if (!ca) throw new Error('no CA runs')
+      ca.signal('SIGKILL')
+      await ca.exited
+      const result = await underLoad(client, server.v4, LOAD, () => killTwice(b))
+      t.comment(told(result))
+      t.match(result, { refused: 0, timedOut: 0 })
+      t.ok(result.ok > result.started / 2, 'most are answered')
+      await mesh.startCa()
+    })
+
+    await t.test('a second ztunnel takes over under load: no connection fails', async (t) => {
+      for (const node of [b, a]) {
+        const old = node.proxy
+        const result = await underLoad(client, server.v4, LOAD, async () => {
+          await mesh.replaceZtunnel(node)
+        })
+        t.match(result, { ok: result.started, refused: 0, cut: 0, timedOut: 0 }, `node ${node.name}: ${told(result)}`)
+        t.equal(await old.program.exited, 0)
+      }
+    })
+  } finally {
+    t.strictSame(await mesh.close(), [], 'everything ended well and nothing is left')
+  }
+})
+
+async function killTwice(node: TestNode): Promise<void> {
+  for (const pauseMs of [700, 1_200]) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, pauseMs)
+    })
+    const [worker] = await node.proxy.workers()
+    if (worker === undefined) throw new Error('no data worker')
+    process.kill(worker, 'SIGKILL')
+  }
+}
+
+function told({ started, ok, refused, timedOut, cut, slowestMs }: LoadResult): string {
+  return `${started} connections: ${ok} answered, ${refused} refused, ${timedOut} timed out, ${cut} cut, slowest ${slowestMs} ms`
+}
