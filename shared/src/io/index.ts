@@ -18,6 +18,6 @@ export {
 } from './byte-port.ts'
 export { ByteQueue } from './byte-queue.ts'
 export { IoError, isSwallowed, type IoErrorCode } from './io-error.ts'
-export { IO_VARIABLE, selectIo, type SelectIoOptions } from './select-io.ts'
+export { selectIo, type SelectIoOptions } from './select-io.ts'
 export { HeapSlab, PooledSlab, SlabPool, type Slab } from './slab.ts'
 export { canonicalAddress, formatSocketAddress, type SocketAddress } from './socket-address.ts'

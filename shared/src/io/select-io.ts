@@ -5,12 +5,9 @@ import { HandleIo } from './handle/handle-io.ts'
 import { loadBindings } from './handle/node-bindings.ts'
 import { StreamIo } from './stream/stream-io.ts'
 
-/** The environment variable that forces one implementation: `handle` or `stream`. */
-export const IO_VARIABLE = 'AMBIT_IO'
-
 export interface SelectIoOptions {
   readonly log: Log
-  /** Forces one implementation. Default: AMBIT_IO, and without it the fast one if it proves itself. */
+  /** `stream` is taken without a test; `handle`, the default, if it proves itself. */
   readonly prefer?: 'handle' | 'stream'
 }
 
@@ -18,7 +15,7 @@ export interface SelectIoOptions {
  * The byte path for this process. The fast implementation stands on Node's internals, so it is tried first over loopback
  * (bytes both ways, half-close, TLS; a few milliseconds); where it fails, the public API is used and a warning says why.
  */
-export async function selectIo({ log, prefer = forced(log) }: SelectIoOptions): Promise<ByteIo> {
+export async function selectIo({ log, prefer = 'handle' }: SelectIoOptions): Promise<ByteIo> {
   if (prefer === 'stream') return new StreamIo()
   try {
     const io = new HandleIo(loadBindings())
@@ -28,12 +25,4 @@ export async function selectIo({ log, prefer = forced(log) }: SelectIoOptions): 
     log.warn(`the fast byte path does not work here, using Node's public API (slower): ${messageOf(error)}`)
     return new StreamIo()
   }
-}
-
-function forced(log: Log): 'handle' | 'stream' | undefined {
-  const value = process.env[IO_VARIABLE]
-  if (value === undefined || value === '' || value === 'handle' || value === 'stream')
-    return value === '' ? undefined : value
-  log.warn(`${IO_VARIABLE} must be "handle" or "stream", not "${value.slice(0, 40)}": ignored`)
-  return undefined
 }

@@ -35,6 +35,8 @@ export interface WorkerConfig {
   readonly responseBaggage: boolean
   readonly policyInfoLogging: boolean
   readonly postQuantumOnly: boolean
+  /** The byte path: Node's native handles where they prove themselves, or its public API. */
+  readonly io: 'handle' | 'stream'
   readonly logFormat: 'plain' | 'json'
   readonly logLevel: string
 }
@@ -156,6 +158,12 @@ function read(env: Environment): ZtunnelConfig {
         'log policy decisions at info instead of debug',
       ),
       postQuantumOnly: env.optional('COMPLIANCE_POLICY', 'pqc: accept X25519MLKEM768 only') === 'pqc',
+      io: env.oneOf(
+        'AMBIT_IO',
+        'handle',
+        ['handle', 'stream'],
+        'byte path: handle (native handles, where the self-test passes) or stream (public API, slower)',
+      ),
       logFormat: env.oneOf('LOG_FORMAT', 'plain', ['plain', 'json'], 'format of log lines'),
       logLevel: env.text('RUST_LOG', 'info', 'log level: error, warn, info, debug, or target=level, comma separated'),
     },

@@ -148,7 +148,7 @@ export class Control {
     process.on('exit', () => logging.flushSync())
     await primeThreadPool()
     if (worker.mode === 'shared') checkCapabilities(worker.packetMark)
-    const control = new Control(config, await selectIo({ log: logging.log }), logging)
+    const control = new Control(config, await selectIo({ log: logging.log, prefer: worker.io }), logging)
     await control.#start()
     saveCompiledCode()
     return control

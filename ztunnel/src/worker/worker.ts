@@ -116,7 +116,7 @@ export class Worker {
       log,
       clock: systemClock,
       random: Math.random,
-      io: await selectIo({ log }),
+      io: await selectIo({ log, prefer: config.io }),
       recorder: createConnectionRecorder({
         registry: metrics,
         log,

@@ -1,0 +1,50 @@
+// What the README says of variables, options and files is what the code knows.
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { describeVariables } from '../ztunnel/src/config/index.ts'
+import { command } from './kit/index.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const DOCUMENTS = [
+  'README',
+  'ARCHITECTURE',
+  'LIMITS',
+  'SECURITY',
+  'CONTRIBUTING',
+  'test/README',
+  'waypoint/README',
+  'deploy/README',
+]
+
+function text(document: string): string {
+  return readFileSync(`${root}${document}.md`, 'utf8')
+}
+
+void t.test('the README has every variable of ztunnel, with its default', async (t) => {
+  const rows = text('README')
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+  for (const { name, fallback } of describeVariables()) {
+    const row = rows.find((line) => line.split('|')[1]?.includes(`\`${name}\``))
+    t.ok(row, name)
+    if (/^[\w.:/]+$/.test(fallback)) t.ok(row?.includes(`\`${fallback}\``), `${name}: ${fallback}`)
+  }
+})
+
+void t.test('the README has every option of the CA', async (t) => {
+  const { stdout } = await command([process.execPath, `${root}shared/src/ca/main.ts`, '--help'])
+  const options = [...stdout.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option = '']) => option)
+  t.ok(options.length > 10)
+  for (const option of options) if (option !== '--help') t.ok(text('README').includes(`\`${option} `), option)
+})
+
+void t.test('every link and every file that a document names is there', async (t) => {
+  for (const document of DOCUMENTS) {
+    const folder = document.includes('/') ? `${root}${document.split('/')[0]}/` : root
+    for (const [, link = ''] of text(document).matchAll(/\]\(([^)#]+)\)/g))
+      if (!link.includes('://')) t.ok(existsSync(`${folder}${link}`), `${document}: ${link}`)
+    for (const [, file = ''] of text(document).matchAll(/`((?:shared|ztunnel|test)\/[\w./-]+)`/g))
+      t.ok(existsSync(`${root}${file}`), `${document}: ${file}`)
+  }
+})
