@@ -36,6 +36,8 @@ void t.test('certificates: the CA is away at start, comes, and gives new ones un
     await t.test('without a CA a proxy is ready, and connections that need it fail', async (t) => {
       t.equal(await a.proxy.get(15_021, '/healthz/ready'), 'ready\n')
       t.notOk((await client.curl(server.v4, WEB_PORT, '/', ['-m', '3'])).ok)
+      const labels = { reporter: 'source', response_flags: 'IDENTITY_ERROR' }
+      t.ok((await a.proxy.metric('istio_tcp_connections_failed_total', labels)) > 0, 'counted for what it is')
       const since = Date.now()
       await mesh.startCa()
       await eventually('requests are answered', async () => (await client.curl(server.v4, WEB_PORT)).ok)

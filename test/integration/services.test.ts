@@ -47,6 +47,7 @@ void t.test('services of two nodes', async (t) => {
       ports: { 80: WEB_PORT },
     })
     const talker = await Talker.start(client)
+    const fresh = await Talker.start(newcomer)
     await mesh.up()
 
     /** Who answered, for some requests in one go; those that failed are `failed`. */
@@ -173,10 +174,14 @@ void t.test('services of two nodes', async (t) => {
       await eventually('nearly all of it is for the silent one', async () => {
         return (await a.proxy.get(15_000, '/config_dump')).includes('1000000')
       })
+      fresh.open('direct', east1.v4, WEB_PORT)
       const served = await answers(VIP, 80, 4, newcomer)
       t.ok(served.size > 0 && !served.has('east1') && !served.has('failed'), [...served].join(' '))
       const line = await a.proxy.access({ message: 'endpoint not reached, trying another', error: /timed out/ })
       t.equal(line['dst.addr'], `${east1.v4}:15008`)
+      await fresh.heard('direct', /^error ECONNRESET/)
+      const labels = { reporter: 'source', response_flags: 'NETWORK_POLICY' }
+      t.equal(await a.proxy.metric('istio_tcp_connections_failed_total', labels), 1, 'who asked for it alone is told')
       delete east1.record['capacity']
       mesh.save()
       await east1.must(['nft', 'delete', 'table', 'inet', 'silent'])

@@ -153,6 +153,15 @@ void t.test('traffic of two nodes', async (t) => {
       await Promise.all(names.map((name) => here.heard(name, /^closed/)))
     })
 
+    await t.test('400 connections at once, each with what is its own', async (t) => {
+      const names = Array.from({ length: 400 }, (_, index) => `many${index}`)
+      for (const name of names) here.open(name, server.v4, ECHO_PORT)
+      await Promise.all(names.map((name) => here.echoes(name, `mine:${name};`)))
+      for (const name of names) here.end(name)
+      await Promise.all(names.map((name) => here.heard(name, /^closed/)))
+      t.ok(names.every((name) => here.events(name).filter((event) => event.startsWith('got')).length === 1))
+    })
+
     await t.test('pods of one node talk over HBONE too', async (t) => {
       here.open('beside', neighbour.v4, ECHO_PORT)
       await here.echoes('beside', 'neighbour')
@@ -216,6 +225,27 @@ void t.test('traffic of two nodes', async (t) => {
       await here.heard('unreachable', /^error (ECONNRESET|EHOSTUNREACH)/)
       const line = await a.proxy.access({ level: 'error', 'dst.addr': `${NOBODY}:80` })
       t.match(line['error'], /EHOSTUNREACH/)
+    })
+
+    await t.test('a server that is not who the mesh says it is: nothing is sent to it', async (t) => {
+      const claimed = { protocol: 'HBONE', workloadIps: [server.v4], serviceAccount: 'somebody-else' }
+      server.record['workloadIps'] = [server.v6]
+      Object.assign(outsider.record, claimed)
+      mesh.save()
+      await eventually('the lie is known', async () => {
+        return (await a.proxy.get(15_000, '/config_dump')).includes('somebody-else')
+      })
+      here.open('deceived', server.v4, ECHO_PORT)
+      here.say('deceived', 'secret')
+      await here.heard('deceived', /^error ECONNRESET/)
+      const line = await a.proxy.access({ level: 'error', 'dst.identity': /somebody-else/ })
+      t.match(line['error'], server.identity, 'the log tells who answered')
+      t.ok((await a.proxy.metric('istio_tcp_connections_failed_total', { response_flags: 'TLS_FAILURE' })) > 0)
+      t.notMatch(there.program.output, 'secret')
+      delete server.record['workloadIps']
+      for (const key of Object.keys(claimed)) delete outsider.record[key]
+      mesh.save()
+      await eventually('all is well again', async () => (await client.curl(server.v4, WEB_PORT)).ok)
     })
 
     await t.test('what was opened was closed: nothing is left open on either node', async (t) => {

@@ -123,8 +123,8 @@ function throughWaypoint(
   service: Service | undefined,
   request: OutboundRequest,
 ): OutboundRoute {
-  const { source, destination, random } = request
-  const waypoint = resolveWaypoint(mesh, reference, { source, random, target: destination.address })
+  const { source, destination, random, exclude } = request
+  const waypoint = resolveWaypoint(mesh, reference, { source, random, target: destination.address, exclude })
   if (!waypoint) return { kind: 'refuse', message: `unknown waypoint: ${describeGateway(reference)}` }
   if (waypoint.workload.network !== source.network) return otherNetwork(waypoint.workload)
   return {

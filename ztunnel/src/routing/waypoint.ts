@@ -20,6 +20,8 @@ export interface WaypointRequest {
   readonly random: () => number
   /** The original destination: an address of its family is preferred. */
   readonly target: string
+  /** Uids of workloads that were tried already. */
+  readonly exclude?: ReadonlySet<string> | undefined
 }
 
 /** The waypoint of a service: one of the weighted ones by weight, else its own. */
@@ -39,27 +41,29 @@ export function resolveWaypoint(
   { destination, hboneMtlsPort }: GatewayAddress,
   request: WaypointRequest,
 ): ResolvedWaypoint | undefined {
-  const { source, random } = request
+  const { exclude } = request
   if (destination.kind === 'address') {
-    const service = mesh.serviceByVip(destination.network, destination.address, source.namespace)
+    const service = mesh.serviceByVip(destination.network, destination.address, request.source.namespace)
     if (service) return behind(mesh, service, hboneMtlsPort, { ...request, target: destination.address })
     const workload = mesh.workloadByAddress(destination.network, destination.address)
-    return workload && { workload, address: destination.address, port: hboneMtlsPort, service: undefined }
+    if (!workload || exclude?.has(workload.uid)) return undefined
+    return { workload, address: destination.address, port: hboneMtlsPort, service: undefined }
   }
   const service = mesh.service(destination.namespace, destination.hostname)
-  if (service) return behind(mesh, service, hboneMtlsPort, { source, random, target: request.target })
+  if (service) return behind(mesh, service, hboneMtlsPort, request)
   const workload = mesh.workloadByHostname(destination.namespace, destination.hostname)
-  const address = workload && chooseAddress(workload, request.target)
-  return workload && address !== undefined ? { workload, address, port: hboneMtlsPort, service: undefined } : undefined
+  if (!workload || exclude?.has(workload.uid)) return undefined
+  const address = chooseAddress(workload, request.target)
+  return address !== undefined ? { workload, address, port: hboneMtlsPort, service: undefined } : undefined
 }
 
 function behind(
   mesh: Mesh,
   service: Service,
   servicePort: number,
-  { source, random, target }: WaypointRequest,
+  { source, random, target, exclude }: WaypointRequest,
 ): ResolvedWaypoint | undefined {
-  const choice = chooseEndpoint(mesh, service, { source, servicePort, purpose: 'waypoint', random })
+  const choice = chooseEndpoint(mesh, service, { source, servicePort, purpose: 'waypoint', random, exclude })
   const address = choice && chooseAddress(choice.workload, target, service.ipFamilies)
   return choice && address !== undefined
     ? { workload: choice.workload, address, port: choice.targetPort, service }
