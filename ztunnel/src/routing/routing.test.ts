@@ -94,9 +94,10 @@ void t.test('outbound: how each destination is reached', async (t) => {
   t.match(outbound(mesh, '127.0.1.5:80'), /network "remote"/, 'another network is refused, not dialled directly')
 })
 
+const nobody = (destination: string): string => `no healthy upstream: ${destination}`
+
 void t.test('outbound: what was tried is not tried again, and nothing else becomes plaintext by that', async (t) => {
   const mesh = meshOf(OUTBOUND)
-  const nobody = (destination: string): string => `no healthy upstream: ${destination}`
   t.equal(outbound(mesh, '127.0.0.3:80', ['hbone']), nobody('127.0.0.3:80'), 'a workload has no stand-in')
   t.equal(outbound(mesh, '127.0.0.2:80', ['tcp']), nobody('127.0.0.2:80'))
   t.equal(outbound(mesh, '127.0.1.1:80', ['tcp']), nobody('127.0.1.1:80'), 'nor has a service with one endpoint')
