@@ -9,7 +9,15 @@ import { MeshFiles, type Resource } from './mesh-files.ts'
 import { TestNode } from './node.ts'
 import { Pod, type PodOptions } from './pod.ts'
 import { Program } from './program.ts'
-import { createFabric, createNode, createPod, FABRIC_V4, inside, removeNamespaces } from './topology.ts'
+import {
+  createFabric,
+  createNode,
+  createPod,
+  FABRIC_V4,
+  inside,
+  NETNS_DIRECTORY,
+  removeNamespaces,
+} from './topology.ts'
 import { ZtunnelProcess } from './ztunnel-process.ts'
 
 const CA_MAIN = fileURLToPath(new URL('../../shared/src/ca/main.ts', import.meta.url))
@@ -179,7 +187,11 @@ export class TestMesh {
     }
     this.#extraNamespaces.push(place.namespace)
     await createPod(place)
-    const successor = await this.startZtunnel(node, environment, { namespace: place.namespace })
+    const successor = await this.startZtunnel(
+      node,
+      { AMBIT_HOST_NETNS: `${NETNS_DIRECTORY}/${node.place.namespace}`, ...environment },
+      { namespace: place.namespace },
+    )
     old.program.signal('SIGTERM')
     return successor
   }

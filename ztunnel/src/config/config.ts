@@ -60,6 +60,10 @@ export interface ZtunnelConfig {
   readonly portReuse: boolean
   readonly drainDeadlineMs: number
   readonly crlPath: string | undefined
+  /** Path of the node's network namespace, for the rules that let its probes pass; undefined leaves probes alone. */
+  readonly hostNamespace: string | undefined
+  /** How often the redirection of the pods is checked; 0: never. */
+  readonly driftIntervalMs: number
   readonly istioVersion: string
 }
 
@@ -102,6 +106,12 @@ function read(env: Environment): ZtunnelConfig {
       'SO_REUSEPORT on the listeners in pods, so that a second ztunnel can take over',
     ),
     drainDeadlineMs: readDrainDeadline(env),
+    hostNamespace: readHostNamespace(env, mode),
+    driftIntervalMs: env.durationMs(
+      'AMBIT_DRIFT_INTERVAL',
+      '30s',
+      'how often the redirection in the pods is checked and mended; 0s: never',
+    ),
     crlPath: env.optional('CRL_PATH', 'certificate revocation list, PEM or DER; watched') || undefined,
     istioVersion: env.text('ISTIO_META_ISTIO_VERSION', 'unknown', 'tag of the metric istio_build'),
     worker: {
@@ -202,6 +212,17 @@ function readPodsPath(env: Environment, mode: string): string | undefined {
   )
   if (mode === 'shared' && !path) env.report('set LOCAL_PODS_PATH: in shared mode it names the pods to capture')
   return path || undefined
+}
+
+function readHostNamespace(env: Environment, mode: string): string | undefined {
+  const path = env.text(
+    'AMBIT_HOST_NETNS',
+    '/proc/self/ns/net',
+    'shared mode: network namespace of the node, whose own processes (kubelet probes) reach pods past the proxy; none: leave probes alone',
+  )
+  if (mode !== 'shared' || path === 'none') return undefined
+  if (!path.startsWith('/')) env.report(`AMBIT_HOST_NETNS="${path}" must be an absolute path, or none`)
+  return path
 }
 
 function readCa(env: Environment): ZtunnelConfig['ca'] {

@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import type { ByteIo } from '@ambit/shared/io'
-import type { Log } from '@ambit/shared/telemetry'
-import { NetworkNamespace, Redirection } from '../linux/index.ts'
+import type { Counter, Log } from '@ambit/shared/telemetry'
+import { addressesIn, NetworkNamespace, Redirection, type ProbeBypass } from '../linux/index.ts'
 import type { Pod } from '../messages.ts'
 import { closeListeners, openListeners, type ListenOptions, type PodListener } from './pod-listeners.ts'
 
@@ -17,6 +17,11 @@ export interface CapturedPodsOptions {
   readonly listen: ListenOptions
   /** false in dedicated mode: whoever runs the proxy directs the traffic to it. */
   readonly redirect: boolean
+  /** Where probes of the node's own processes are let past the proxy. */
+  readonly probes: ProbeBypass | undefined
+  /** Pods taken in and let go. */
+  readonly started: Counter
+  readonly stopped: Counter
   readonly clock: Clock
   readonly log: Log
   /** The listeners are open: hand them to every worker. */
@@ -93,9 +98,11 @@ export class CapturedPods {
         listeners = openListeners(this.#options.io, namespace, this.#options.listen)
         const captured = { pod: place, listeners, namespace, redirection: this.#redirection(namespace) }
         this.#options.onListening(captured)
+        await this.#letProbesPass(captured)
         await captured.redirection?.install()
         this.#captured.set(place.uid, captured)
         this.#pending.delete(place.uid)
+        this.#options.started.add(1)
         log.info('pod captured', { pod: name })
       } catch (error) {
         closeListeners(listeners)
@@ -113,6 +120,17 @@ export class CapturedPods {
     return redirect ? new Redirection(namespace, { packetMark: listen.mark ?? DEFAULT_MARK }) : undefined
   }
 
+  /** Before the redirection, so that no probe is taken. A node that refuses its rules has failing probes, not plain traffic. */
+  async #letProbesPass({ pod, namespace }: CapturedPod): Promise<void> {
+    try {
+      await this.#options.probes?.add(pod.uid, addressesIn(namespace))
+    } catch (error) {
+      this.#options.log.warn("the node's rules for probes are not in place: kubelet probes of pods may fail", {
+        error: messageOf(error),
+      })
+    }
+  }
+
   async #release(uid: string): Promise<void> {
     this.#pending.delete(uid)
     const captured = this.#captured.get(uid)
@@ -122,12 +140,14 @@ export class CapturedPods {
     const name = `${captured.pod.namespace}/${captured.pod.name}`
     try {
       await captured.redirection?.remove()
+      await this.#options.probes?.remove(uid)
     } catch (error) {
       log.warn('redirection not removed', { pod: name, error: messageOf(error) })
     }
     this.#options.onRemoved(captured)
     closeListeners(captured.listeners)
     captured.namespace.close()
+    this.#options.stopped.add(1)
     log.info('pod released', { pod: name })
   }
 

@@ -5,14 +5,15 @@ import { SpiffeId } from '@ambit/shared/identity'
 import { selectIo, type ByteIo } from '@ambit/shared/io'
 import { Mesh, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
-import { MetricRegistry, openLog, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
+import { METRICS, MetricRegistry, openLog, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
 import { saveCompiledCode } from '../compile-cache.ts'
 import type { ZtunnelConfig } from '../config/index.ts'
-import { checkCapabilities, primeThreadPool } from '../linux/index.ts'
+import { checkCapabilities, NetworkNamespace, primeThreadPool, ProbeBypass } from '../linux/index.ts'
 import type { FromWorker } from '../messages.ts'
 import { PodsFileSource } from '../pods-file/index.ts'
 import { CapturedPods } from './captured-pods.ts'
 import { CrlFile } from './crl-file.ts'
+import { DriftWatch } from './drift-watch.ts'
 import { handOver } from './hand-over.ts'
 import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
@@ -40,6 +41,8 @@ export class Control {
   readonly #workers: WorkerPool
   readonly #reports: WorkerReports
   readonly #pods: CapturedPods
+  readonly #probes: ProbeBypass | undefined
+  readonly #drift: DriftWatch | undefined
   readonly #podsFile: PodsFileSource | undefined
   readonly #crlFile: CrlFile | undefined
   readonly #observability: Observability
@@ -85,6 +88,8 @@ export class Control {
     })
     const metrics = new MetricRegistry({ log })
     this.#reports = new WorkerReports(this.#workers, metrics, clock)
+    const probes = config.hostNamespace ? new ProbeBypass(NetworkNamespace.open(config.hostNamespace)) : undefined
+    this.#probes = probes
     this.#pods = new CapturedPods({
       io,
       listen: {
@@ -92,8 +97,13 @@ export class Control {
         reusePort: config.portReuse,
         originalSource: worker.originalSource,
         ipv6: worker.ipv6Enabled,
+        keepAlive: worker.keepAlive,
+        userTimeoutMs: worker.userTimeoutMs,
       },
       redirect: worker.mode === 'shared',
+      probes,
+      started: metrics.counter(METRICS.proxiesStarted),
+      stopped: metrics.counter(METRICS.proxiesStopped),
       clock,
       log: log.scope('inpod'),
       onListening: (captured) => this.#workers.workers.forEach((process) => handOver(process, captured)),
@@ -108,6 +118,16 @@ export class Control {
             clock,
             log: log.scope('inpod'),
             onChange: (added, removed) => void this.#pods.change(added, removed),
+          })
+    this.#drift =
+      config.driftIntervalMs === 0
+        ? undefined
+        : new DriftWatch({
+            captured: () => this.#pods.captured.values(),
+            probes,
+            intervalMs: config.driftIntervalMs,
+            clock,
+            log: log.scope('inpod'),
           })
     this.#crlFile =
       config.crlPath === undefined
@@ -236,10 +256,12 @@ export class Control {
     this.#meshFile.stop()
     this.#crlFile?.stop()
     // Our reference goes first: the last one to close a listener is a worker, which accepts what waits before it does.
+    this.#drift?.stop()
     this.#pods.stop()
     this.#workers.broadcast({ type: 'drain', deadlineMs: drainDeadlineMs })
     await this.#workers.stop(drainDeadlineMs + KILL_MARGIN_MS)
     this.#reports.stop()
+    this.#probes?.close()
     this.#certificates.close()
     this.#ca.close()
     await this.#observability.stop()

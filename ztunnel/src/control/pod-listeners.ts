@@ -1,5 +1,5 @@
 import type { ListenHandle, ByteIo } from '@ambit/shared/io'
-import { listenTcp, type NetworkNamespace } from '../linux/index.ts'
+import { listenTcp, type KeepAlive, type NetworkNamespace } from '../linux/index.ts'
 import type { ListenerRole } from '../messages.ts'
 
 /** Istio's ports in a pod's namespace. */
@@ -25,6 +25,8 @@ export interface ListenOptions {
   /** true: must work; false: off; undefined: where possible. */
   readonly originalSource: boolean | undefined
   readonly ipv6: boolean
+  readonly keepAlive: KeepAlive | undefined
+  readonly userTimeoutMs: number | undefined
 }
 
 /**
@@ -42,6 +44,8 @@ export function openListeners(io: ByteIo, namespace: NetworkNamespace, options: 
         mark: options.mark,
         reusePort: options.reusePort,
         transparent: options.originalSource,
+        keepAlive: options.keepAlive,
+        userTimeoutMs: options.userTimeoutMs,
       })
       opened.push({ role, handle: io.adopt(fd), transparent })
     }

@@ -3,14 +3,14 @@ export { PROBE_ADDRESS_V4, PROBE_ADDRESS_V6 } from './in-pod-rules.ts'
 export { duplicate } from './duplicate.ts'
 export { SystemCallError } from './libc.ts'
 export { isStillThere, NetworkNamespace, primeThreadPool } from './network-namespace.ts'
-export { applyNft, NftError } from './nftables.ts'
-export { probeRules, removeProbeRules } from './probe-rules.ts'
+export { NftError } from './nftables.ts'
+export { ProbeBypass } from './probe-bypass.ts'
 export { addressesIn, Redirection } from './redirection.ts'
 export {
   listenTcp,
   originalDestination,
   prepareTcp,
-  setKeepAlive,
+  type KeepAlive,
   type ListenOptions,
   type PrepareOptions,
 } from './tcp-socket.ts'

@@ -1,6 +1,6 @@
-import { closeSync, readSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
-import { AF_INET, AF_INET6, AF_NETLINK, checked, libcSocket, SOCK_CLOEXEC, SOCK_RAW, SystemCallError } from './libc.ts'
+import { AF_INET, AF_INET6, SystemCallError } from './libc.ts'
+import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, netlinkMessage, NLM_F_ACK, withNetlink } from './netlink.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
 
 /** Istio's numbers: packets marked 0x111 look into table 100, which delivers everything locally. */
@@ -13,8 +13,6 @@ const RTM_NEWROUTE = 24
 const RTM_DELROUTE = 25
 const RTM_NEWRULE = 32
 const RTM_DELRULE = 33
-const NLM_F_REQUEST = 1
-const NLM_F_ACK = 4
 const NLM_F_REPLACE = 0x100
 const NLM_F_EXCL = 0x200
 const NLM_F_CREATE = 0x400
@@ -73,23 +71,17 @@ function withoutIpv6(family: number): readonly number[] {
 
 type Send = (message: Buffer, tolerated: readonly number[]) => number
 
-/** Opens a netlink socket in the namespace; `send` answers 0 or the tolerated errno, and throws for any other. */
+/** `send` answers 0 or the tolerated errno, and throws for any other. */
 function talk(namespace: NetworkNamespace, conversation: (send: Send) => void): void {
-  const fd = namespace.run(() => checked(libcSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), 'socket(AF_NETLINK)'))
-  const answer = Buffer.alloc(4_096)
-  try {
+  withNetlink(namespace, NETLINK_ROUTE, (ask) =>
     conversation((message, tolerated) => {
-      writeSync(fd, message)
-      readSync(fd, answer)
-      // struct nlmsghdr (16 bytes), then the negative errno of struct nlmsgerr.
-      const errno = -answer.readInt32LE(16)
+      // The negative errno of struct nlmsgerr.
+      const errno = -ask(message).readInt32LE(NETLINK_HEADER_BYTES)
       if (errno === 0 || tolerated.includes(errno)) return errno
       const name = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`
       throw new SystemCallError('rtnetlink', name)
-    })
-  } finally {
-    closeSync(fd)
-  }
+    }),
+  )
 }
 
 /** struct fib_rule_hdr and its attributes (linux/fib_rules.h). */
@@ -100,7 +92,7 @@ function ruleMessage(type: number, flags: number, family: number): Buffer {
   const FRA_FWMARK = 10
   const FRA_TABLE = 15
   const FRA_FWMASK = 16
-  return message(type, flags, [
+  return netlinkMessage(type, NLM_F_ACK | flags, [
     header,
     attribute(FRA_PRIORITY, PREFERENCE),
     attribute(FRA_FWMARK, CONNECTION_MARK),
@@ -118,17 +110,11 @@ function routeMessage(type: number, flags: number, family: number): Buffer {
   const RTA_OIF = 4
   const RTA_TABLE = 15
   const LOOPBACK_INTERFACE = 1
-  return message(type, flags, [header, attribute(RTA_OIF, LOOPBACK_INTERFACE), attribute(RTA_TABLE, TABLE)])
-}
-
-function message(type: number, flags: number, parts: readonly Buffer[]): Buffer {
-  const body = Buffer.concat(parts)
-  const header = Buffer.alloc(16)
-  header.writeUInt32LE(header.length + body.length, 0)
-  header.writeUInt16LE(type, 4)
-  header.writeUInt16LE(NLM_F_REQUEST | NLM_F_ACK | flags, 6)
-  header.writeUInt32LE(1, 8)
-  return Buffer.concat([header, body])
+  return netlinkMessage(type, NLM_F_ACK | flags, [
+    header,
+    attribute(RTA_OIF, LOOPBACK_INTERFACE),
+    attribute(RTA_TABLE, TABLE),
+  ])
 }
 
 function attribute(type: number, value: number): Buffer {

@@ -4,7 +4,7 @@ import { canonicalAddress } from '@ambit/shared/io'
 import { IN_POD_TABLE, inPodRules, removeInPodRules } from './in-pod-rules.ts'
 import { loopbackRouting } from './loopback-routing.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
-import { applyNft, digestOfTable } from './nftables.ts'
+import { NftTable } from './nft-table.ts'
 
 /** Where the kernel moves connections that wait at a listener which closes to another listener of the port. */
 const MIGRATE = '/proc/sys/net/ipv4/tcp_migrate_req'
@@ -13,34 +13,53 @@ const MIGRATE = '/proc/sys/net/ipv4/tcp_migrate_req'
 export class Redirection {
   readonly #namespace: NetworkNamespace
   readonly #packetMark: number
-  #digest: string | undefined
+  readonly #table: NftTable
+  #isInstalled = false
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor(namespace: NetworkNamespace, { packetMark }: { readonly packetMark: number }) {
     this.#namespace = namespace
     this.#packetMark = packetMark
+    this.#table = new NftTable(namespace, IN_POD_TABLE)
   }
 
   /** Puts it in place, or in place again; established connections live on. Throws NftError or SystemCallError. */
-  async install(): Promise<void> {
-    loopbackRouting.add(this.#namespace)
-    allowMigration(this.#namespace)
-    await applyNft(this.#namespace, inPodRules(this.#packetMark))
-    this.#digest = await digestOfTable(this.#namespace, IN_POD_TABLE)
+  install(): Promise<void> {
+    return this.#oneAtATime(() => this.#install())
   }
 
-  /** Compares with what was installed and mends what someone changed. 10 ms. */
-  async mend(): Promise<'intact' | 'mended'> {
-    const routing = loopbackRouting.ensure(this.#namespace)
-    const rulesIntact = (await digestOfTable(this.#namespace, IN_POD_TABLE)) === this.#digest
-    if (rulesIntact && routing === 'present') return 'intact'
-    await this.install()
-    return 'mended'
+  /** Compares with what was installed and mends what someone changed; 0.2 ms where nobody did. Names what was wrong. */
+  mend(): Promise<readonly ('routing' | 'rules')[]> {
+    return this.#oneAtATime(async () => {
+      if (!this.#isInstalled) return []
+      const routing = loopbackRouting.ensure(this.#namespace)
+      const areRulesIntact = await this.#table.isIntact()
+      if (!areRulesIntact) await this.#install()
+      return [...(routing === 'mended' ? (['routing'] as const) : []), ...(areRulesIntact ? [] : (['rules'] as const))]
+    })
   }
 
   /** Takes it away; the pod's new connections are direct from then on. Idempotent. */
-  async remove(): Promise<void> {
-    await applyNft(this.#namespace, removeInPodRules())
-    loopbackRouting.remove(this.#namespace)
+  remove(): Promise<void> {
+    return this.#oneAtATime(async () => {
+      this.#isInstalled = false
+      await this.#table.remove(removeInPodRules())
+      loopbackRouting.remove(this.#namespace)
+    })
+  }
+
+  async #install(): Promise<void> {
+    loopbackRouting.add(this.#namespace)
+    allowMigration(this.#namespace)
+    await this.#table.apply(inPodRules(this.#packetMark))
+    this.#isInstalled = true
+  }
+
+  /** Whoever mends must not put back what another is taking away. */
+  #oneAtATime<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work, work)
+    this.#last = result.catch(() => {}) // whoever asked for it is told
+    return result
   }
 }
 

@@ -46,10 +46,13 @@ export interface ListenOptions {
   readonly reusePort: boolean
   /** true: it must work; false: off; undefined: on where the kernel permits it (Istio's ENABLE_ORIG_SRC). */
   readonly transparent: boolean | undefined
+  readonly keepAlive: KeepAlive | undefined
+  readonly userTimeoutMs: number | undefined
 }
 
 /**
- * A listening TCP socket inside the namespace; the caller owns `fd`. Accepted sockets inherit mark and transparency. With
+ * A listening TCP socket inside the namespace; the caller owns `fd`. Accepted sockets inherit mark, transparency,
+ * keepalive and user timeout. With
  * `transparent` connections may be dialled from foreign addresses. Throws SystemCallError, such as EADDRINUSE.
  */
 export function listenTcp(
@@ -64,6 +67,8 @@ export function listenTcp(
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
     if (reusePort) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1)
     if (family === 6) setOption(fd, SOL_IPV6, IPV6_V6ONLY, 0)
+    if (options.keepAlive) setKeepAlive(fd, options.keepAlive)
+    if (options.userTimeoutMs !== undefined) setOption(fd, SOL_TCP, TCP_USER_TIMEOUT, options.userTimeoutMs)
     const transparent = makeTransparent(fd, family, options.transparent)
     const bytes = encodeSocketAddress({ address, port })
     checked(libcBind(fd, bytes, bytes.length), `bind ${address} port ${port}`)
@@ -109,7 +114,7 @@ export function prepareTcp(
   }
 }
 
-export function setKeepAlive(fd: number, { timeS, intervalS, retries }: KeepAlive): void {
+function setKeepAlive(fd: number, { timeS, intervalS, retries }: KeepAlive): void {
   setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
   setOption(fd, SOL_TCP, TCP_KEEPIDLE, timeS)
   setOption(fd, SOL_TCP, TCP_KEEPINTVL, intervalS)

@@ -1,0 +1,140 @@
+// What of a captured pod's traffic is taken and what is not, and that the capture comes, holds and goes without a trace.
+import t from 'tap'
+import { SECRET, startNginx, startRedis, WEB_PORT, REDIS_PORT } from '../demo/programs.ts'
+import { command, eventually, inside, must, TestMesh, type Pod, type TestNode } from '../kit/index.ts'
+
+t.setTimeout(120_000)
+
+void t.test('redirection', async (t) => {
+  const mesh = await TestMesh.create()
+  try {
+    const a = await mesh.addNode('a')
+    const b = await mesh.addNode('b')
+    const client = await mesh.addPod(a, 'client')
+    const server = await mesh.addPod(b, 'server')
+    startNginx(mesh, server)
+    startRedis(server)
+    const before = await Promise.all([networkOf(server.place.namespace), networkOf(b.place.namespace)])
+    mesh.environment['AMBIT_DRIFT_INTERVAL'] = '300ms'
+    // Only the client may connect: whoever comes without an identity is refused by the proxy.
+    mesh.policies.push({
+      name: 'client-only',
+      namespace: 'default',
+      scope: 'Namespace',
+      action: 'Allow',
+      dryRun: false,
+      rules: [[[{ principals: [{ Exact: client.identity.replace('spiffe://', '') }] }]]],
+    })
+    await mesh.up()
+
+    await t.test('the application sees the address of the client, over IPv4 and IPv6', async (t) => {
+      for (const [address, from] of [
+        [server.v4, client.v4],
+        [server.v6, client.v6],
+      ] as const)
+        t.equal((await client.curl(address, WEB_PORT)).stdout.trim(), `server says ${SECRET} to ${from}`)
+    })
+
+    await t.test('probes of the own node reach the application past the proxy and past policy', async (t) => {
+      t.equal(await fromNode(b, server.v4), `server says ${SECRET} to 169.254.7.127`)
+      t.equal(await fromNode(b, server.v6), `server says ${SECRET} to fd16:9254:7127:1337:ffff:ffff:ffff:ffff`)
+    })
+
+    await t.test('processes of another node do not', async (t) => {
+      for (const address of [server.v4, server.v6]) t.equal(await fromNode(a, address), 'refused')
+      t.ok(await b.proxy.access({ direction: 'inbound', 'src.addr': /192\.168\.50\.1:/, error: /policy rejection/ }))
+    })
+
+    await t.test('localhost and the pod itself are not taken', async (t) => {
+      for (const address of ['127.0.0.1', '::1'])
+        t.match((await server.curl(address, WEB_PORT)).stdout, `server says ${SECRET} to ${address}`)
+      const pong = await server.run(['redis-cli', '-h', '127.0.0.1', '-p', String(REDIS_PORT), 'ping'])
+      t.equal(pong.stdout.trim(), 'PONG')
+      for (const address of [server.v4, server.v6]) t.match((await server.curl(address, WEB_PORT)).stdout, SECRET)
+      t.notMatch(b.proxy.program.output, /"src.addr":"(127\.|\[::1\]|10\.1\.2\.10:|\[fd01:2::10\])/)
+    })
+
+    await t.test("the proxy's own ports are no way in", async (t) => {
+      for (const port of [15_001, 15_006]) {
+        t.notOk((await server.curl('127.0.0.1', port)).ok, `from the pod itself, ${port}`)
+        t.notOk((await server.curl(server.v4, port)).ok, `from the pod itself by its address, ${port}`)
+        t.notOk((await client.curl(server.v4, port)).ok, `over the mesh, ${port}`)
+        t.equal(await fromNode(a, server.v4, port), 'refused', `in plaintext, ${port}`)
+      }
+      t.notOk((await client.curl(server.v4, 15_008)).ok)
+      t.match((await client.curl(server.v4, WEB_PORT)).stdout, SECRET, 'and it goes on')
+    })
+
+    await t.test('what someone takes away of the redirection is put back', async (t) => {
+      const rules = await networkOf(server.place.namespace)
+      for (const words of [
+        ['nft', 'delete', 'table', 'inet', 'ambit-inpod'],
+        ['nft', 'flush', 'chain', 'inet', 'ambit-inpod', 'outbound'],
+        ['ip', 'rule', 'del', 'pref', '32764'],
+        ['ip', '-6', 'rule', 'del', 'pref', '32764'],
+        ['ip', 'route', 'del', 'local', 'default', 'table', '100'],
+      ]) {
+        const mended = mendings(b)
+        await server.must(words)
+        await eventually(`mended after ${words.join(' ')}`, () => mendings(b) > mended)
+        t.equal(await networkOf(server.place.namespace), rules, words.join(' '))
+      }
+      await must([...inside(b.place.namespace), 'nft', 'delete', 'table', 'inet', 'ambit-node'])
+      await eventually('probes pass again', async () => (await fromNode(b, server.v4)).endsWith('to 169.254.7.127'))
+      t.match(b.proxy.program.output, /"redirection was changed by someone and is mended".*"mended":"rules"/)
+      t.match(b.proxy.program.output, /"mended":"routing"/)
+      t.match((await client.curl(server.v4, WEB_PORT)).stdout, SECRET)
+    })
+
+    await t.test('a successor in a namespace of its own keeps the probes', async (t) => {
+      const old = b.proxy
+      await mesh.replaceZtunnel(b)
+      t.equal(await old.program.exited, 0)
+      t.equal(await fromNode(b, server.v4), `server says ${SECRET} to 169.254.7.127`)
+      t.match((await client.curl(server.v4, WEB_PORT)).stdout, SECRET)
+    })
+
+    await t.test('un-enrolment leaves no trace', async (t) => {
+      await mesh.enrol([server], false)
+      const after = await Promise.all([networkOf(server.place.namespace), networkOf(b.place.namespace)])
+      t.same(after, before)
+      t.equal(await fromNode(b, server.v4), `server says ${SECRET} to 10.1.2.1`, 'in the clear')
+      t.equal(await listening(server), '', 'no listener is left')
+      t.equal(await b.proxy.metric('workload_manager_proxies_started_total'), 1, 'by the successor')
+      t.equal(await b.proxy.metric('workload_manager_proxies_stopped_total'), 1)
+    })
+  } finally {
+    t.same(await mesh.close(), [])
+  }
+})
+
+/** Rules and routes of a namespace as text, without the link-local ones that the kernel adds when it likes. */
+async function networkOf(namespace: string): Promise<string> {
+  const parts = [
+    ['nft', 'list', 'ruleset'],
+    ['ip', 'rule'],
+    ['ip', '-6', 'rule'],
+    ['ip', 'route', 'show', 'table', 'all'],
+    ['ip', '-6', 'route', 'show', 'table', 'all'],
+  ]
+  const texts = await Promise.all(parts.map((words) => must([...inside(namespace), ...words])))
+  const lines = texts.join('---\n').split('\n')
+  return lines.filter((line) => !/fe80|ff00::|dev pod2\d\d/.test(line)).join('\n')
+}
+
+/** What a process of the node itself gets from the web server. */
+async function fromNode(node: TestNode, address: string, port = WEB_PORT): Promise<string> {
+  const url = `http://${address.includes(':') ? `[${address}]` : address}:${port}/`
+  const curl = ['curl', '-sS', '-g', '--noproxy', '*', '-m', '5', url]
+  const { code, stdout } = await command([...inside(node.place.namespace), ...curl])
+  return code === 0 ? stdout.trim() : 'refused'
+}
+
+function mendings(node: TestNode): number {
+  return node.proxy.program.output.split('"redirection was changed by someone and is mended"').length
+}
+
+async function listening(pod: Pod): Promise<string> {
+  const { stdout } = await pod.run(['sh', '-c', 'ss -Hltn | grep -E ":1500[168] " || true'])
+  return stdout.trim()
+}

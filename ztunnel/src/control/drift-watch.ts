@@ -1,0 +1,61 @@
+import type { Clock, Timer } from '@ambit/shared/clock'
+import { messageOf } from '@ambit/shared/errors'
+import type { Log } from '@ambit/shared/telemetry'
+import type { ProbeBypass } from '../linux/index.ts'
+import type { CapturedPod } from './captured-pods.ts'
+
+export interface DriftWatchOptions {
+  /** The pods captured now. */
+  readonly captured: () => Iterable<CapturedPod>
+  readonly probes: ProbeBypass | undefined
+  readonly intervalMs: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/**
+ * Looks now and then whether the redirection of each captured pod is as it was installed, and mends it where someone has
+ * changed it: until then its traffic would go in the clear. One pod at a time; a pod that cannot be mended is reported and
+ * does not stop the others.
+ */
+export class DriftWatch {
+  readonly #options: DriftWatchOptions
+  #timer: Timer | undefined
+  #isStopped = false
+
+  constructor(options: DriftWatchOptions) {
+    this.#options = options
+    this.#sleep()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#timer?.cancel()
+  }
+
+  #sleep(): void {
+    if (this.#isStopped) return
+    this.#timer = this.#options.clock.after(this.#options.intervalMs, () => void this.#look().then(() => this.#sleep()))
+  }
+
+  async #look(): Promise<void> {
+    const { captured, probes, log } = this.#options
+    for (const { pod, redirection } of captured()) {
+      if (this.#isStopped) return
+      const name = `${pod.namespace}/${pod.name}`
+      try {
+        const mended = (await redirection?.mend()) ?? []
+        if (mended.length > 0)
+          log.warn('redirection was changed by someone and is mended', { pod: name, mended: mended.join(' and ') })
+      } catch (error) {
+        log.error('redirection cannot be checked', { pod: name, error: messageOf(error) })
+      }
+    }
+    try {
+      if ((await probes?.mend()) === 'mended')
+        log.warn("the node's rules for probes were changed by someone and are mended")
+    } catch (error) {
+      log.error("the node's rules for probes cannot be checked", { error: messageOf(error) })
+    }
+  }
+}
