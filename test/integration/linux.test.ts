@@ -1,0 +1,139 @@
+// What ztunnel asks of Linux, in real namespaces: entering, sockets inside, rules, and what the kernel does with a queue.
+import { networkInterfaces } from 'node:os'
+import t from 'tap'
+import { silentLog } from '@ambit/shared/telemetry'
+import { selectIo } from '@ambit/shared/io'
+import {
+  addressesIn,
+  listenTcp,
+  NetworkNamespace,
+  prepareTcp,
+  primeThreadPool,
+  Redirection,
+  type ListenOptions,
+} from '../../ztunnel/src/linux/index.ts'
+import { IN_POD_TABLE } from '../../ztunnel/src/linux/in-pod-rules.ts'
+import { nftGeneration } from '../../ztunnel/src/linux/nft-generation.ts'
+import { applyNft, digestOfTable } from '../../ztunnel/src/linux/nftables.ts'
+import { eventually, TestMesh } from '../kit/index.ts'
+
+const PORT = 9_000
+const LISTEN: ListenOptions = {
+  address: '::',
+  port: PORT,
+  backlog: 128,
+  mark: 1_337,
+  reusePort: true,
+  transparent: true,
+  keepAlive: { timeS: 77, intervalS: 5, retries: 3 },
+  userTimeoutMs: undefined,
+}
+
+void t.test('namespaces, sockets and rules', async (t) => {
+  await primeThreadPool()
+  const mesh = await TestMesh.create()
+  const io = await selectIo({ log: silentLog })
+  const node = await mesh.addNode('a')
+  const pod = await mesh.addPod(node, 'pod')
+  const bare = await mesh.addPod(node, 'bare')
+  const inPod = NetworkNamespace.open(pod.netns)
+  const inBare = NetworkNamespace.open(bare.netns)
+  const at = NetworkNamespace.open('/proc/thread-self/ns/net')
+  try {
+    await t.test('a visit is inside, what follows is at home again, also after an error', async (t) => {
+      const home = Object.keys(networkInterfaces())
+      const there = inPod.run(() => Object.values(networkInterfaces()).flatMap((found) => found ?? []))
+      t.ok(there.some(({ address }) => address === pod.v4))
+      t.throws(() => inPod.run(fail), /in the pod/)
+      t.same(Object.keys(networkInterfaces()), home)
+      t.same([...addressesIn(inPod)].sort(), [pod.v4, pod.v6].sort())
+    })
+
+    await t.test('what is no network namespace is refused by name', async (t) => {
+      t.throws(() => NetworkNamespace.open('/run/netns/there-is-none'), { code: 'ENOENT' })
+      t.throws(() => NetworkNamespace.open('/etc/hostname'), /\/etc\/hostname is no network namespace/)
+      t.throws(() => NetworkNamespace.open('/proc/self/ns/mnt'), /is no network namespace/)
+    })
+
+    await t.test('a socket tells which namespace it is of', async (t) => {
+      const { fd } = listenTcp(inPod, LISTEN)
+      const found = NetworkNamespace.ofSocket(fd)
+      t.equal(found.id, inPod.id)
+      t.not(found.id, at.id)
+      found.close()
+      t.throws(() => listenTcp(inPod, { ...LISTEN, reusePort: false }), { code: 'EADDRINUSE' })
+      io.adopt(fd).close()
+    })
+
+    await t.test('accepted connections have the keepalive of their listener', async (t) => {
+      const { fd } = listenTcp(inPod, LISTEN)
+      const accepted: { destroy(reset?: boolean): void }[] = []
+      const listener = io.listen(io.adopt(fd), 128, (end) => accepted.push(end))
+      const client = prepareTcp(inPod, { family: 4, mark: undefined, keepAlive: undefined, userTimeoutMs: undefined })
+      const connected = await io.connect(client, { address: pod.v4, port: PORT }, { timeoutMs: 5_000 })
+      await eventually('accepted', () => accepted.length === 1)
+      const sockets = await pod.must(['ss', '-Htno', 'state', 'established', 'sport', '=', `:${PORT}`])
+      t.match(sockets, /timer:\(keepalive,1min1\dsec/)
+      for (const end of [...accepted, connected]) end.destroy()
+      listener.close()
+    })
+
+    await t.test('a script of rules is taken whole or not at all', async (t) => {
+      await applyNft(inPod, 'add table inet ours\nadd chain inet ours c\n')
+      const before = await digestOfTable(inPod, 'ours')
+      const generation = nftGeneration(inPod)
+      await t.rejects(applyNft(inPod, 'delete table inet ours\nadd rule inet nowhere c accept'), {
+        message: /nft -f - failed: .*(No such file|does not exist)/,
+      })
+      t.equal(await digestOfTable(inPod, 'ours'), before)
+      t.equal(nftGeneration(inPod), generation, 'nothing has changed')
+      await applyNft(inPod, 'delete table inet ours')
+      t.not(nftGeneration(inPod), generation)
+      t.equal(await digestOfTable(inPod, 'ours'), undefined)
+    })
+
+    await t.test('a pod without IPv6 is redirected for IPv4', async (t) => {
+      await bare.must(['sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6'])
+      const redirection = new Redirection(inBare, { packetMark: 1_337 })
+      await redirection.install()
+      t.same(await redirection.mend(), [])
+      t.match(await bare.must(['ip', 'rule']), /fwmark 0x111\/0xfff lookup 100/)
+      await redirection.remove()
+      await redirection.remove()
+      t.same(await redirection.mend(), [], 'what was removed is not put back')
+      t.notMatch(await bare.must(['ip', 'rule']), /lookup 100/)
+      t.equal(await digestOfTable(inBare, IN_POD_TABLE), undefined)
+    })
+
+    await t.test('connections that wait at a listener that closes move to its successor', async (t) => {
+      const redirection = new Redirection(inPod, { packetMark: 1_337 })
+      await redirection.install()
+      t.equal((await pod.must(['cat', '/proc/sys/net/ipv4/tcp_migrate_req'])).trim(), '1')
+      await redirection.remove()
+      const first = io.adopt(listenTcp(inPod, LISTEN).fd)
+      const options = { family: 4, mark: undefined, keepAlive: undefined, userTimeoutMs: undefined } as const
+      const clients = await Promise.all(
+        Array.from({ length: 20 }, () =>
+          io.connect(prepareTcp(inPod, options), { address: pod.v4, port: PORT }, { timeoutMs: 5_000 }),
+        ),
+      )
+      const accepted: { destroy(): void }[] = []
+      const second = io.listen(io.adopt(listenTcp(inPod, LISTEN).fd), 128, (end) => {
+        accepted.push(end)
+      })
+      first.close()
+      await eventually('the successor has them', () => accepted.length === 20)
+      const established = await pod.must(['ss', '-Htn', 'state', 'established', 'dport', '=', `:${PORT}`])
+      t.equal(established.trim().split('\n').length, 20, 'and none was reset')
+      for (const end of [...accepted, ...clients]) end.destroy()
+      second.close()
+    })
+  } finally {
+    for (const namespace of [inPod, inBare, at]) namespace.close()
+    t.same(await mesh.close(), [])
+  }
+})
+
+function fail(): never {
+  throw new Error('in the pod')
+}
