@@ -8,6 +8,12 @@ export const NETNS_DIRECTORY = '/run/netns'
 export const FABRIC_V4 = '192.168.50.254'
 export const FABRIC_V6 = 'fd50::fe'
 
+/**
+ * Of every bridge. Without one of its own a bridge has the lowest of its ports: a port more may change it, and then nobody is
+ * heard for the seconds that their neighbours take to notice.
+ */
+const BRIDGE_MAC = '02:00:00:00:00:01'
+
 export interface NodePlace {
   readonly namespace: string
   /** 1, 2, …: part of its addresses. */
@@ -35,7 +41,7 @@ export async function createFabric(fabric: string): Promise<void> {
   await batch(undefined, [`netns add ${fabric}`])
   await batch(fabric, [
     'link set lo up',
-    'link add br0 type bridge',
+    `link add br0 address ${BRIDGE_MAC} type bridge`,
     `addr add ${FABRIC_V4}/24 dev br0`,
     `addr add ${FABRIC_V6}/64 dev br0 nodad`,
     'link set br0 up',
@@ -56,7 +62,7 @@ export async function createNode(fabric: string, node: NodePlace, others: readon
     `addr add ${v4}/24 dev eth0`,
     `addr add ${v6}/64 dev eth0 nodad`,
     'link set eth0 up',
-    'link add pods type bridge',
+    `link add pods address ${BRIDGE_MAC} type bridge`,
     `addr add 10.1.${index}.1/24 dev pods`,
     `addr add fd01:${index}::1/64 dev pods nodad`,
     'link set pods up',
