@@ -28,8 +28,9 @@ const FIRST_POD = 10
 const FIRST_SUCCESSOR = 200
 
 interface ZtunnelStart {
-  /** Where it runs, if not on the node itself. */
-  readonly namespace?: string
+  readonly name: string
+  /** Where it runs. */
+  readonly namespace: string
   /** The program that runs its main file; Node by default. */
   readonly under?: readonly string[]
 }
@@ -40,6 +41,8 @@ export class TestMesh {
   readonly nodes = new Map<string, TestNode>()
   readonly policies: Resource[] = []
   readonly services: Resource[] = []
+  /** Pods with a ztunnel of their own (see startDedicated); named before the CA starts. */
+  readonly dedicated: Pod[] = []
   /** Environment of every ztunnel that is started from now on. */
   readonly environment: Record<string, string> = {}
   /** Output of ztunnels goes to files of the mesh instead of being collected. */
@@ -149,7 +152,17 @@ export class TestMesh {
   async startZtunnel(
     node: TestNode,
     environment: Readonly<Record<string, string>> = {},
-    { namespace = node.place.namespace, under = [process.execPath] }: ZtunnelStart = {},
+    start: Partial<ZtunnelStart> = {},
+  ): Promise<ZtunnelProcess> {
+    const place = { name: `ztunnel ${node.name}`, namespace: node.place.namespace, ...start }
+    node.ztunnel = await this.#launch(node, environment, place)
+    return node.ztunnel
+  }
+
+  async #launch(
+    node: TestNode,
+    environment: Readonly<Record<string, string>>,
+    { name, namespace, under = [process.execPath] }: ZtunnelStart,
   ): Promise<ZtunnelProcess> {
     this.save()
     const env = {
@@ -166,11 +179,21 @@ export class TestMesh {
       ...environment,
     }
     const outputFile = this.logsToFiles ? this.files.path(`ztunnel-${node.name}.log`) : undefined
-    const ztunnel = new ZtunnelProcess(`ztunnel ${node.name}`, namespace, { env, outputFile, under })
+    const ztunnel = new ZtunnelProcess(name, namespace, { env, outputFile, under })
     this.#ztunnels.push(ztunnel)
-    node.ztunnel = ztunnel
     await ztunnel.ready()
     return ztunnel
+  }
+
+  /** A ztunnel for one pod, in that pod's namespace (PROXY_MODE=dedicated). Redirection to it is the caller's business. */
+  startDedicated(node: TestNode, pod: Pod, environment: Readonly<Record<string, string>> = {}): Promise<ZtunnelProcess> {
+    const env = {
+      PROXY_MODE: 'dedicated',
+      PROXY_WORKLOAD_INFO: `${pod.namespace}/${pod.name}/${pod.serviceAccount}`,
+      AUTH_TOKEN: this.files.path(`token-${pod.name}`),
+      ...environment,
+    }
+    return this.#launch(node, env, { name: `ztunnel of ${pod.name}`, namespace: pod.place.namespace })
   }
 
   /**
@@ -225,7 +248,12 @@ export class TestMesh {
         token: this.#token(name),
         serviceAccounts: [...new Set(pods.map((pod) => `${pod.namespace}/${pod.serviceAccount}`))],
       })),
+      workloads: this.dedicated.map(({ name, namespace, serviceAccount }) => ({
+        serviceAccount: `${namespace}/${serviceAccount}`,
+        token: this.#token(name),
+      })),
     })
+    for (const { name } of this.dedicated) this.files.write(`token-${name}`, this.#token(name))
     for (const { name, pods } of nodes) {
       this.files.write(`token-${name}`, this.#token(name))
       const enrolled = pods.filter((pod) => pod.isEnrolled)

@@ -1,0 +1,108 @@
+// PROXY_MODE=dedicated: a proxy for one workload, in the namespace that it was started in, at either end of a tunnel.
+import t from 'tap'
+import { SECRET, startNginx, WEB_PORT } from '../demo/programs.ts'
+import { TestMesh, type Pod } from '../kit/index.ts'
+
+t.setTimeout(90_000)
+
+/** Who starts such a proxy directs the traffic: here that of everybody but root, which the proxy is. */
+const OUTGOING = `add table ip test
+add chain ip test output { type nat hook output priority -100; }
+add rule ip test output meta skuid != 0 meta l4proto tcp redirect to :15001
+`
+const INCOMING = `add table ip test
+add chain ip test prerouting { type nat hook prerouting priority -100; }
+add rule ip test prerouting iifname != "lo" tcp dport != 15008 redirect to :15006
+`
+const NOBODY = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups']
+
+void t.test('dedicated mode', async (t) => {
+  const mesh = await TestMesh.create()
+  try {
+    const a = await mesh.addNode('a')
+    const b = await mesh.addNode('b')
+    const alone = await mesh.addPod(a, 'alone')
+    const shared = await mesh.addPod(a, 'shared')
+    const server = await mesh.addPod(b, 'server')
+    const lonely = await mesh.addPod(b, 'lonely')
+    for (const pod of [server, lonely]) startNginx(mesh, pod)
+    mesh.dedicated.push(alone, lonely)
+    for (const pod of mesh.dedicated) pod.record['protocol'] = 'HBONE'
+    await mesh.startCa()
+    await Promise.all([mesh.startZtunnel(a), mesh.startZtunnel(b)])
+    await mesh.enrol([shared, server])
+    await alone.run(['nft', '-f', '-'], { input: OUTGOING })
+    await lonely.run(['nft', '-f', '-'], { input: INCOMING })
+    const settings = { ENABLE_ORIG_SRC: 'false', IPV6_ENABLED: 'false' }
+    const client = await mesh.startDedicated(a, alone, settings)
+    const front = await mesh.startDedicated(b, lonely, settings)
+
+    await t.test('a client with a proxy of its own reaches a pod of a shared one, and is known there', async (t) => {
+      t.match(await get(alone, server), `server says ${SECRET}`)
+      t.match(await client.access({ direction: 'outbound' }), {
+        'src.identity': alone.identity,
+        'dst.identity': server.identity,
+      })
+      t.match(await b.proxy.access({ direction: 'inbound', 'src.workload': 'alone' }), {
+        'src.identity': alone.identity,
+      })
+    })
+
+    await t.test('a pod of a shared proxy reaches a server with a proxy of its own', async (t) => {
+      t.match((await shared.curl(lonely.v4, WEB_PORT)).stdout, `lonely says ${SECRET}`)
+      t.match(await front.access({ direction: 'inbound' }), { 'src.identity': shared.identity })
+    })
+
+    await t.test('two of them reach each other', async (t) => {
+      t.match(await get(alone, lonely), `lonely says ${SECRET}`)
+      t.match(await front.access({ direction: 'inbound', 'src.workload': 'alone' }), { 'src.identity': alone.identity })
+    })
+
+    await t.test('policy holds in it', async (t) => {
+      mesh.policies.push({
+        name: 'not-alone',
+        namespace: 'default',
+        scope: 'Namespace',
+        action: 'Deny',
+        dryRun: false,
+        rules: [[[{ principals: [{ Exact: alone.identity.replace('spiffe://', '') }] }]]],
+      })
+      mesh.save()
+      const refusal = { direction: 'inbound', 'src.workload': 'alone', error: /not-alone/ }
+      for (let attempt = 0; attempt < 50 && (await get(alone, lonely)) !== ''; attempt++);
+      t.ok(await front.access(refusal))
+      t.equal(await get(alone, server), '')
+      t.match((await shared.curl(lonely.v4, WEB_PORT)).stdout, SECRET)
+    })
+
+    await t.test('it tells its workload in the dump, and ends in order', async (t) => {
+      const { config, certificates } = JSON.parse(await client.get(15_000, '/config_dump')) as {
+        readonly config: unknown
+        readonly certificates: readonly { readonly identity: string }[]
+      } // our own page
+      t.ok(config)
+      t.same(
+        certificates.map(({ identity }) => identity),
+        [alone.identity],
+      )
+      t.equal(await client.stop(), 0)
+    })
+  } finally {
+    t.same(await mesh.close(), [])
+  }
+})
+
+/** The web page of a pod, or nothing, for a program whose traffic is directed to the proxy. */
+async function get(from: Pod, to: Pod): Promise<string> {
+  const { stdout } = await from.run([
+    ...NOBODY,
+    'curl',
+    '-sS',
+    '--noproxy',
+    '*',
+    '-m',
+    '5',
+    `http://${to.v4}:${WEB_PORT}/`,
+  ])
+  return stdout.trim()
+}
