@@ -104,8 +104,8 @@ void t.test('policy', async (t) => {
         [batch, stock, true],
       ])
       t.match(await refusal(batch, orders), /explicitly denied by: default\/no-batch/)
-      const line = await a.proxy.access({ direction: 'outbound', 'src.workload': 'batch', error: /./ })
-      t.match(line['error'], /401/, 'the client is told by status')
+      const line = await a.proxy.access({ direction: 'outbound', 'src.workload': 'batch', error: /401/ })
+      t.equal(line.level, 'error', 'the client is told by status')
       const labels = { reporter: 'destination', response_flags: 'DENY', source_workload: 'batch' }
       t.ok((await b.proxy.metric('istio_tcp_connections_closed_total', labels)) > 0)
     })
@@ -268,6 +268,19 @@ void t.test('policy', async (t) => {
           await talkerOf(from).heard(name, /^closed/)
         }
         t.pass(`${what}: the ${opened.length - times.length} others stayed`)
+      }
+    })
+
+    await t.test('a policy counts although much is written beside its file', async (t) => {
+      const writer = setInterval(() => mesh.files.write('neighbour', String(Math.random())), 30)
+      try {
+        set(policy('strict', { scope: 'Global' }, { notPrincipals: [{ Presence: [] }] }))
+        await inForce([[outsider, orders, false]])
+        t.pass('it is in force')
+      } finally {
+        clearInterval(writer)
+        set()
+        await inForce([[outsider, orders, true]])
       }
     })
 

@@ -94,7 +94,9 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
       connection.end()
     } catch (error) {
       tunnel.aborted.removeEventListener('abort', peerLeft)
-      tunnel.reject(error instanceof ConnectionError && error.code === 'DENY' ? 401 : 503)
+      // A policy that came while the application was dialled ends the dialling; the peer hears of the policy, not of that.
+      const reason: unknown = connection.signal.aborted ? connection.signal.reason : error
+      tunnel.reject(reason instanceof ConnectionError && reason.code === 'DENY' ? 401 : 503)
       connection.end(error)
     }
   } catch (error) {
