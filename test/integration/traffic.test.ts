@@ -227,6 +227,28 @@ void t.test('traffic of two nodes', async (t) => {
       t.match(line['error'], /EHOSTUNREACH/)
     })
 
+    await t.test('nobody gets at the ports of a proxy by way of a pod', async (t) => {
+      const hosts = [server.v4, server.v6, client.v4, '127.0.0.1', a.v4]
+      const ports = [15_000, 15_001, 15_006, 15_008, 15_020, 15_021, 15_080]
+      for (const from of [client, outsider]) {
+        const served = await Promise.all(
+          hosts.map(async (host) => {
+            const open: string[] = []
+            for (const port of ports)
+              if ((await from.curl(host, port, '/healthz/ready', ['-m', '4'])).ok) open.push(`${host}:${port}`)
+            return open
+          }),
+        )
+        t.comment(`${from.name}: ${served.flat().join(', ') || 'none'}`)
+        t.strictSame(
+          served.flat().filter((one) => !one.startsWith(a.v4)),
+          [],
+          from.name,
+        )
+      }
+      t.ok((await client.curl(server.v4, WEB_PORT)).ok, 'and all go on to serve')
+    })
+
     await t.test('a server that is not who the mesh says it is: nothing is sent to it', async (t) => {
       const claimed = { protocol: 'HBONE', workloadIps: [server.v4], serviceAccount: 'somebody-else' }
       server.record['workloadIps'] = [server.v6]
