@@ -1,7 +1,7 @@
 // PROXY_MODE=dedicated: a proxy for one workload, in the namespace that it was started in, at either end of a tunnel.
 import t from 'tap'
 import { SECRET, startNginx, WEB_PORT } from '../demo/programs.ts'
-import { TestMesh, type Pod } from '../kit/index.ts'
+import { eventually, TestMesh, type Pod } from '../kit/index.ts'
 
 t.setTimeout(90_000)
 
@@ -69,7 +69,7 @@ void t.test('dedicated mode', async (t) => {
       })
       mesh.save()
       const refusal = { direction: 'inbound', 'src.workload': 'alone', error: /not-alone/ }
-      for (let attempt = 0; attempt < 50 && (await get(alone, lonely)) !== ''; attempt++);
+      await eventually('it is refused', async () => (await get(alone, lonely)) === '')
       t.ok(await front.access(refusal))
       t.equal(await get(alone, server), '')
       t.match((await shared.curl(lonely.v4, WEB_PORT)).stdout, SECRET)

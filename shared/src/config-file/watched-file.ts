@@ -5,8 +5,8 @@ import type { Clock, Timer } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
 import type { Log } from '../telemetry/log.ts'
 
-/** An editor writes a file in several steps; they are taken as one change. */
-const DEBOUNCE_MS = 100
+/** An editor writes a file in several steps; those of the first moment are taken as one change. */
+const GATHERING_MS = 100
 /** Larger is not a file of ours. */
 const MAX_BYTES = 256 * 1024 * 1024
 
@@ -27,7 +27,7 @@ export interface WatchedFileOptions {
 export class WatchedFile {
   readonly #options: WatchedFileOptions
   #watcher: FSWatcher | undefined
-  #debounce: Timer | undefined
+  #gathering: Timer | undefined
   /** Of the content that was looked at last, good or bad. */
   #lastDigest: string | undefined
 
@@ -55,12 +55,13 @@ export class WatchedFile {
   stop(): void {
     this.#watcher?.close()
     this.#watcher = undefined
-    this.#debounce?.cancel()
+    this.#gathering?.cancel()
   }
 
+  /** Not put off by what follows: a directory in which much is written would put it off for ever. */
   #changed(): void {
-    this.#debounce?.cancel()
-    this.#debounce = this.#options.clock.after(DEBOUNCE_MS, () => {
+    this.#gathering ??= this.#options.clock.after(GATHERING_MS, () => {
+      this.#gathering = undefined
       try {
         this.#load()
       } catch (error) {

@@ -34,7 +34,9 @@ export class Mesh {
   readonly #endpoints = new Map<string, Map<string, Endpoint>>()
   /** Those of #endpoints that may be chosen, made when first asked for. */
   readonly #eligible = new Map<string, readonly ServiceEndpoint[]>()
-  /** The services whose own record names a workload, by its uid. */
+  /** Endpoints that a service's own record names, by service key and workload uid; they count where the workload is silent. */
+  readonly #named = new Map<string, ReadonlyMap<string, Endpoint>>()
+  /** The services of #named, by workload uid. */
   readonly #namedBy = new Map<string, Set<string>>()
   readonly #policies = new Map<string, Authorization>()
   /** Keys of the policies that need no selection: by namespace, '' for global ones. */
@@ -146,13 +148,12 @@ export class Mesh {
   #upsert(resource: MeshResource, change: Mutable<MeshChange>): void {
     switch (resource.kind) {
       case 'workload':
-        this.#removeEndpointsOf(resource.value.uid)
-        this.#workloads.insert(resource.value)
-        this.#addEndpointsOf(resource.value)
+        this.#replaceWorkload(resource.value.uid, resource.value)
         change.workloads.add(resource.value.uid)
         return
       case 'service':
-        this.#insertService(resource.value)
+        this.#services.insert(resource.value)
+        this.#nameEndpoints(serviceKey(resource.value), Object.values(resource.value.endpoints))
         change.services.add(serviceKey(resource.value))
         return
       case 'policy':
@@ -165,14 +166,12 @@ export class Mesh {
   #remove(kind: string, key: string, change: Mutable<MeshChange>): void {
     switch (kind) {
       case 'workload':
-        this.#removeEndpointsOf(key)
-        this.#workloads.remove(key)
+        this.#replaceWorkload(key, undefined)
         change.workloads.add(key)
         return
       case 'service':
-        this.#removeOwnEndpoints(this.#services.get(key))
         this.#services.remove(key)
-        this.#eligible.delete(key)
+        this.#nameEndpoints(key, [])
         change.services.add(key)
         return
       case 'policy':
@@ -181,54 +180,42 @@ export class Mesh {
     }
   }
 
-  #insertService(service: Service): void {
-    const key = serviceKey(service)
-    this.#removeOwnEndpoints(this.#services.get(key))
-    this.#services.insert(service)
-    for (const endpoint of Object.values(service.endpoints)) {
-      this.#setEndpoint(key, endpoint)
-      this.#namedBy.set(endpoint.workloadUid, (this.#namedBy.get(endpoint.workloadUid) ?? new Set()).add(key))
-    }
-    this.#eligible.delete(key)
+  #replaceWorkload(uid: string, workload: Workload | undefined): void {
+    const before = this.#workloads.get(uid)
+    if (workload) this.#workloads.insert(workload)
+    else this.#workloads.remove(uid)
+    const concerned = new Set([
+      ...Object.keys(before?.services ?? {}),
+      ...Object.keys(workload?.services ?? {}),
+      ...(this.#namedBy.get(uid) ?? []),
+    ])
+    for (const key of concerned) this.#settleEndpoint(key, uid)
   }
 
-  /** Endpoints that the service's own record brought, unless a workload claims them as well. */
-  #removeOwnEndpoints(service: Service | undefined): void {
-    if (!service) return
-    const key = serviceKey(service)
-    for (const { workloadUid: uid } of Object.values(service.endpoints)) {
+  /** Takes over the endpoints that a service's record names, instead of those that it named before. */
+  #nameEndpoints(key: string, endpoints: readonly Endpoint[]): void {
+    const before = this.#named.get(key)
+    const named = new Map(endpoints.map((endpoint) => [endpoint.workloadUid, endpoint]))
+    if (named.size === 0) this.#named.delete(key)
+    else this.#named.set(key, named)
+    for (const uid of before?.keys() ?? []) {
       const naming = this.#namedBy.get(uid)
       if (naming?.delete(key) && naming.size === 0) this.#namedBy.delete(uid)
-      if (!this.#workloads.get(uid)?.services[key]) this.#dropEndpoint(key, uid)
     }
-  }
-
-  #addEndpointsOf({ uid, services, status }: Workload): void {
-    for (const [key, port] of Object.entries(services)) this.#setEndpoint(key, { workloadUid: uid, port, status })
-    // A service may name the workload itself: who is eligible there changes with the workload.
-    for (const key of this.#namedBy.get(uid) ?? []) this.#eligible.delete(key)
-  }
-
-  #removeEndpointsOf(uid: string): void {
-    const old = this.#workloads.get(uid)
-    if (!old) return
-    for (const key of Object.keys(old.services)) {
-      if (!this.#namedBy.get(uid)?.has(key)) this.#dropEndpoint(key, uid)
-    }
-    for (const key of this.#namedBy.get(uid) ?? []) this.#eligible.delete(key)
-  }
-
-  #setEndpoint(key: string, endpoint: Endpoint): void {
-    const endpoints = this.#endpoints.get(key) ?? new Map<string, Endpoint>()
-    endpoints.set(endpoint.workloadUid, endpoint)
-    this.#endpoints.set(key, endpoints)
+    for (const uid of named.keys()) this.#namedBy.set(uid, (this.#namedBy.get(uid) ?? new Set()).add(key))
+    for (const uid of new Set([...(before?.keys() ?? []), ...named.keys()])) this.#settleEndpoint(key, uid)
     this.#eligible.delete(key)
   }
 
-  #dropEndpoint(key: string, uid: string): void {
-    const endpoints = this.#endpoints.get(key)
-    endpoints?.delete(uid)
-    if (endpoints?.size === 0) this.#endpoints.delete(key)
+  /** The endpoint of a service at a workload: as the workload says, else as the service's record does, else none. */
+  #settleEndpoint(key: string, uid: string): void {
+    const workload = this.#workloads.get(uid)
+    const port = workload?.services[key]
+    const endpoint =
+      workload && port ? { workloadUid: uid, port, status: workload.status } : this.#named.get(key)?.get(uid)
+    const endpoints = this.#endpoints.get(key) ?? new Map<string, Endpoint>()
+    if (endpoint) this.#endpoints.set(key, endpoints.set(uid, endpoint))
+    else if (endpoints.delete(uid) && endpoints.size === 0) this.#endpoints.delete(key)
     this.#eligible.delete(key)
   }
 

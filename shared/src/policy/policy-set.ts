@@ -48,13 +48,19 @@ export class PolicySet {
 
   /**
    * What the policies in force say about a connection to the workload: those of all the mesh, of its namespace, and those
-   * that it names. A named policy that is not there (yet) does not count, as in Istio; `missing` tells which.
+   * that it names. A named policy that is not there (yet) refuses: nobody knows what it says. (Istio's ztunnel goes on
+   * without it.)
    */
   evaluate(target: PolicyTarget, facts: ConnectionFacts): Verdict {
+    const [policy] = this.missing(target)
+    if (policy !== undefined) {
+      const events = [{ message: 'policy is not known, refuse', policy } as const]
+      return { allowed: false, reason: `policy ${policy} is not known`, policy, events }
+    }
     return evaluate(this.#applicable(target), facts)
   }
 
-  /** Policies that the workload names and that are not known: worth a warning while it lasts. */
+  /** Policies that the workload names and that are not known. */
   missing({ authorizationPolicies }: PolicyTarget): readonly string[] {
     return authorizationPolicies.filter((key) => !this.#stored.has(key))
   }

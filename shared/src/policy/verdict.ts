@@ -8,6 +8,7 @@ export type PolicyEventMessage =
   | 'allow policy match'
   | 'no allow policies matched'
   | 'policy cannot be understood, refuse'
+  | 'policy is not known, refuse'
 
 /** One step of an evaluation that is worth a log line. */
 export interface PolicyEvent {
