@@ -22,6 +22,8 @@ export interface TcpEnd {
 export interface TcpListener {
   /** Accepts what waits in the queue (one turn of the loop), then closes this process's reference. Idempotent. */
   close(): void
+  /** Resolves when, after `close`, the queue was empty and nothing more is accepted. */
+  readonly closed: Promise<void>
   /** Connections given to onAccept so far. */
   readonly accepted: number
 }

@@ -58,6 +58,7 @@ export class PodProxy {
   /** The application is dialled from the client's address. Known from the listeners: the same right is needed. */
   #originalSource = false
   #presented: Presentation | undefined
+  #busy = 0
   #ended = false
 
   /** Owns `namespace` from here on. */
@@ -75,9 +76,9 @@ export class PodProxy {
     })
   }
 
-  /** What a drain waits for: connections, and tunnels of peers that may still ask for one. */
-  get openConnections(): number {
-    return this.connections.size + this.#tunnels.size
+  /** What a drain waits for: accepted connections, tunnels of peers that may still ask for one, and queues that are emptied. */
+  get busy(): number {
+    return this.#busy
   }
 
   get originalSource(): boolean {
@@ -90,7 +91,7 @@ export class PodProxy {
     if (role !== 'outbound') this.#originalSource = transparent
     this.#listeners.set(
       role,
-      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => this.#serve(role, end)),
+      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => void this.#whileBusy(this.#serve(role, end))),
     )
   }
 
@@ -165,21 +166,28 @@ export class PodProxy {
   }
 
   #closeListeners(): void {
-    for (const listener of this.#listeners.values()) listener.close()
+    for (const listener of this.#listeners.values()) {
+      listener.close()
+      void this.#whileBusy(listener.closed)
+    }
     this.#listeners.clear()
   }
 
-  #serve(role: ListenerRole, end: TcpEnd): void {
+  #serve(role: ListenerRole, end: TcpEnd): Promise<void> {
     switch (role) {
       case 'inbound':
-        void serveInboundConnection(this, end)
-        return
+        return serveInboundConnection(this, end)
       case 'inboundPassthrough':
-        void serveInboundPassthrough(this, end)
-        return
+        return serveInboundPassthrough(this, end)
       case 'outbound':
-        void serveOutbound(this, end)
-        return
+        return serveOutbound(this, end)
     }
+  }
+
+  /** `work` never rejects. */
+  async #whileBusy(work: Promise<void>): Promise<void> {
+    this.#busy++
+    await work
+    this.#busy--
   }
 }

@@ -168,12 +168,12 @@ export class Worker {
   async #drain({ context, logging, metrics }: Started, deadlineMs: number): Promise<void> {
     for (const proxy of this.#pods.values()) proxy.drain()
     const deadline = context.clock.now() + deadlineMs
-    while (this.#openConnections() > 0 && context.clock.now() < deadline) {
+    while (this.#busy() > 0 && context.clock.now() < deadline) {
       await new Promise<void>((resolve) => {
         setTimeout(resolve, DRAIN_POLL_MS)
       })
     }
-    const forced = this.#openConnections()
+    const forced = this.#busy()
     if (forced > 0) context.log.warn(`drain duration expired with ${forced} connections open, closing them`)
     for (const uid of this.#pods.keys()) this.#removePod(uid)
     await logging.flush()
@@ -182,10 +182,10 @@ export class Worker {
     this.#send({ type: 'drained' })
   }
 
-  #openConnections(): number {
-    let open = 0
-    for (const proxy of this.#pods.values()) open += proxy.openConnections
-    return open
+  #busy(): number {
+    let busy = 0
+    for (const proxy of this.#pods.values()) busy += proxy.busy
+    return busy
   }
 }
 

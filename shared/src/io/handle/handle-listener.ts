@@ -15,6 +15,7 @@ export class HandleListener implements TcpListener {
   /** Connections taken from the queue, dead ones included. */
   #events = 0
   #isClosing = false
+  readonly #closed = Promise.withResolvers<void>()
 
   /** Throws IoError when the handle cannot listen. */
   constructor(memory: HandleMemory, handle: TcpHandle, backlog: number, onAccept: (end: TcpEnd) => void) {
@@ -34,10 +35,17 @@ export class HandleListener implements TcpListener {
     return this.#accepted
   }
 
+  get closed(): Promise<void> {
+    return this.#closed.promise
+  }
+
   close(): void {
     if (this.#isClosing) return
     this.#isClosing = true
-    const close = (): void => this.#handle.close()
+    const close = (): void => {
+      this.#handle.close()
+      this.#closed.resolve()
+    }
     closeWhenQuiet(() => this.#events, close, this.#backlog)
   }
 

@@ -44,14 +44,20 @@ export class StreamIo implements ByteIo {
     server.on('error', () => {})
     server.listen(handle, backlog)
     let isClosing = false
+    const closed = Promise.withResolvers<void>()
+    const close = (): void => {
+      server.close()
+      closed.resolve()
+    }
     return {
+      closed: closed.promise,
       get accepted() {
         return accepted
       },
       close() {
         if (isClosing) return
         isClosing = true
-        closeWhenQuiet(() => accepted, server.close.bind(server), backlog)
+        closeWhenQuiet(() => accepted, close, backlog)
       },
     }
   }
