@@ -1,0 +1,150 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import t from 'tap'
+import { systemClock } from '../clock/index.ts'
+import type { Log } from '../telemetry/log.ts'
+import { WatchedFile, YamlError, YamlValue } from './index.ts'
+
+interface Watched {
+  readonly directory: string
+  readonly path: string
+  readonly loaded: string[]
+  readonly errors: string[]
+  readonly file: WatchedFile
+  /** Waits until so many contents were loaded, or errors told. */
+  readonly until: (loaded: number, errors?: number) => Promise<void>
+}
+
+function watched(t: { teardown(end: () => void): void }, mayComeLater = false): Watched {
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-file-'))
+  const path = join(directory, 'file')
+  const loaded: string[] = []
+  const errors: string[] = []
+  const log: Log = {
+    error: (_text: string, fields?: unknown) => errors.push(JSON.stringify(fields)),
+    warn: () => {},
+    info: () => {},
+    debug: () => {},
+  }
+  const load = (content: Buffer): void => {
+    if (content.includes('bad')) throw new Error('it is bad')
+    loaded.push(content.toString())
+  }
+  const file = new WatchedFile({ path, clock: systemClock, log, load, mayComeLater })
+  t.teardown(() => {
+    file.stop()
+    rmSync(directory, { recursive: true })
+  })
+  const until = async (wanted: number, wantedErrors = 0): Promise<void> => {
+    for (let i = 0; i < 500 && (loaded.length < wanted || errors.length < wantedErrors); i++) await setTimeout(10)
+  }
+  return { directory, path, loaded, errors, file, until }
+}
+
+void t.test('a file is loaded, and again when it is written, replaced or swapped by a link', async (t) => {
+  const { directory, path, loaded, file, until } = watched(t)
+  writeFileSync(path, 'one')
+  file.start()
+  writeFileSync(path, 'two')
+  await until(2)
+  writeFileSync(`${path}.new`, 'three')
+  renameSync(`${path}.new`, path)
+  await until(3)
+  mkdirSync(join(directory, 'v1'))
+  writeFileSync(join(directory, 'v1', 'file'), 'four')
+  symlinkSync(join(directory, 'v1', 'file'), `${path}.link`)
+  renameSync(`${path}.link`, path)
+  await until(4)
+  t.same(loaded, ['one', 'two', 'three', 'four'])
+})
+
+void t.test('what is bad is reported once, and what was good stays', async (t) => {
+  const { directory, path, loaded, errors, file, until } = watched(t)
+  writeFileSync(path, 'one')
+  file.start()
+  writeFileSync(path, 'bad')
+  await until(1, 1)
+  writeFileSync(join(directory, 'other'), 'x')
+  await setTimeout(300)
+  t.same(errors, ['{"file":"file","error":"it is bad"}'], 'not again for another file of the directory')
+  unlinkSync(path)
+  await until(1, 2)
+  t.match(errors[1], /ENOENT/)
+  writeFileSync(path, 'two')
+  await until(2)
+  t.same(loaded, ['one', 'two'])
+})
+
+void t.test('at start a file must be there and good, unless it may come later', async (t) => {
+  t.throws(() => watched(t).file.start(), /ENOENT/)
+  const bad = watched(t)
+  writeFileSync(bad.path, 'bad')
+  t.throws(() => bad.file.start(), { message: `${bad.path}: it is bad` })
+  const late = watched(t, true)
+  late.file.start()
+  t.same(late.loaded, [''])
+  writeFileSync(late.path, 'there')
+  await late.until(2)
+  unlinkSync(late.path)
+  await late.until(2, 1)
+  t.same(late.loaded, ['', 'there'], 'one that goes leaves what it said')
+})
+
+void t.test('other writing in the directory does not put a change off', async (t) => {
+  const { directory, path, loaded, file, until } = watched(t)
+  writeFileSync(path, 'one')
+  file.start()
+  const busy = setInterval(() => writeFileSync(join(directory, 'busy'), String(Math.random())), 20)
+  writeFileSync(path, 'two')
+  await until(2)
+  clearInterval(busy)
+  t.same(loaded, ['one', 'two'])
+})
+
+function problems(text: string, read: (root: YamlValue) => unknown): string {
+  try {
+    YamlValue.read(text, read)
+    return ''
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error
+    return error.message
+  }
+}
+
+void t.test('values are read strictly, and every problem has its line and place', async (t) => {
+  const root = YamlValue.read('{ a: text, b: 5, c: [1, 2], d: yes, e: true, f: null }', (value) => value)
+  const { a, b, c, d, e, f, g } = root.fields('a', 'b', 'c', 'd', 'e', 'f', 'g')
+  t.equal(a.text(), 'text')
+  t.equal(b.integer({ min: 0, max: 9 }), 5)
+  t.equal(b.text(), '5')
+  t.same(
+    c.list().map((item) => item.integer({ min: 0, max: 9 })),
+    [1, 2],
+  )
+  t.equal(d.text(), 'yes')
+  t.equal(e.boolean(), true)
+  t.equal(f.isAbsent, true)
+  t.equal(g.text('fallback'), 'fallback')
+  t.match(
+    problems('a: 1\nb: x', (r) => r.fields('a', 'b').b.integer({ min: 0, max: 9 })),
+    /2:4 b: must be a whole number from 0 to 9/,
+  )
+  t.match(
+    problems('a: [', () => {}),
+    /1:\d/,
+  )
+  t.match(
+    problems('a: &x 1\nb: *x', (r) => r.fields('a', 'b').b.text()),
+    /aliases/,
+  )
+  t.match(
+    problems('a: {b: 1}', (r) => r.fields('a').a.fields('c')),
+    /a\.b: unknown key; it may be one of c/,
+  )
+  t.match(
+    problems('{}', (r) => r.fields('a').a.text()),
+    /a: is required/,
+  )
+})

@@ -1,0 +1,158 @@
+import t from 'tap'
+import { FakeClock } from '../../clock/index.ts'
+import { silentLog } from '../../telemetry/index.ts'
+import type { MeshUpdate } from '../index.ts'
+import { LocalFileSource, parseLocalFile } from './index.ts'
+
+const FILE = `
+workloads:
+  - uid: cluster1//v1/Pod/default/local
+    name: local
+    namespace: default
+    serviceAccount: default
+    workloadIps: ["127.0.0.1", "::ffff:10.0.0.1", "FD00::1"]
+    protocol: HBONE
+    node: local
+    network: ""
+    capacity: 3
+    locality: { region: r, zone: z }
+    authorizationPolicies: [default/p]
+    applicationTunnel: { protocol: PROXY, port: 15088 }
+    waypoint: { destination: /10.0.0.9, hboneMtlsPort: 15008 }
+    services:
+      "default/example.com":
+        80: 8080
+policies:
+  - name: p
+    namespace: default
+    scope: WorkloadSelector
+    action: Deny
+    dryRun: false
+    rules:
+      - - - principals: [!Exact cluster.local/ns/default/sa/a, !Prefix "x", {Suffix: "y"}, !Presence []]
+            notSourceIps: ["10.0.0.0/8"]
+            destinationPorts: [80]
+services:
+  - name: example
+    namespace: default
+    hostname: example.com
+    vips: [/10.96.0.1, net/10.96.0.2]
+    ports: { 80: 8080 }
+    subjectAltNames: [spiffe://a/ns/b/sa/c]
+    loadBalancer: { routingPreferences: [Region, Zone], mode: Failover }
+    waypoint: { destination: default/gw.example.com, hboneMtlsPort: 15008 }
+`
+
+void t.test('a file of Istio’s ztunnel is read, with its defaults', async (t) => {
+  const [workload, policy, service] = parseLocalFile(FILE)
+  t.match(workload, {
+    kind: 'workload',
+    value: {
+      workloadIps: ['127.0.0.1', '10.0.0.1', 'fd00::1'],
+      capacity: 3,
+      status: 'Healthy',
+      workloadType: 'deployment',
+      applicationTunnel: { protocol: 'PROXY', port: 15_088 },
+      waypoint: { destination: { kind: 'address', network: '', address: '10.0.0.9' }, hboneMtlsPort: 15_008 },
+      services: { 'default/example.com': { 80: 8080 } },
+    },
+  })
+  t.match(policy, {
+    kind: 'policy',
+    value: {
+      scope: 'WorkloadSelector',
+      action: 'Deny',
+      rules: [
+        [
+          [
+            {
+              principals: [
+                { kind: 'exact', value: 'cluster.local/ns/default/sa/a' },
+                { kind: 'prefix', value: 'x' },
+                { kind: 'suffix', value: 'y' },
+                { kind: 'presence' },
+              ],
+              notSourceIps: [{ address: '10.0.0.0', length: 8 }],
+              destinationPorts: [80],
+            },
+          ],
+        ],
+      ],
+    },
+  })
+  t.match(service, {
+    kind: 'service',
+    value: {
+      vips: [
+        { network: '', address: '10.96.0.1' },
+        { network: 'net', address: '10.96.0.2' },
+      ],
+      loadBalancer: { routingPreferences: ['Region', 'Zone'], mode: 'Failover', healthPolicy: 'OnlyHealthy' },
+      waypoint: { destination: { kind: 'hostname', namespace: 'default', hostname: 'gw.example.com' } },
+      visibility: 'Public',
+    },
+  })
+  t.same(parseLocalFile(''), [])
+  t.same(parseLocalFile('{}'), [])
+})
+
+/** The file with one line in the place of another. */
+function edited(before: string, after: string): () => unknown {
+  if (!FILE.includes(before)) throw new Error(`not there: ${before}`)
+  return () => parseLocalFile(FILE.replace(before, after))
+}
+
+void t.test('a mistake is told with line, place and what may stand there', async (t) => {
+  t.throws(edited('protocol: HBONE', 'protocol: MTLS'), {
+    message: /8:\d+ workloads\[0\]\.protocol: must be one of TCP, HBONE/,
+  })
+  t.throws(edited('"127.0.0.1"', '"127.0.0.256"'), {
+    message: /workloads\[0\]\.workloadIps\[0\]: must be an IP address/,
+  })
+  t.throws(edited('    node: local', '    nodes: local'), {
+    message: /workloads\[0\]\.nodes: unknown key; it may be one of uid, name/,
+  })
+  t.throws(edited('capacity: 3', 'capacity: -1'), { message: /must be a whole number from 0 to 4294967295/ })
+  t.throws(edited('"default/example.com":', '"example.com":'), {
+    message: /the name of a service is namespace\/hostname/,
+  })
+  t.throws(edited('!Prefix "x"', '!Regex "x"'), {
+    message: /must be !Exact text, !Prefix text, !Suffix text or !Presence/,
+  })
+  t.throws(edited('"10.0.0.0/8"', '"10.0.0.0/99"'), { message: /must be an address range like 10\.0\.0\.0\/8/ })
+  t.throws(edited('action: Deny', 'action: Audit'), { message: /must be one of/ })
+  t.throws(edited('/10.96.0.1', '10.96.0.1'), { message: /network\/address, or \/address for the default network/ })
+  t.throws(edited('    vips: [/10.96.0.1, net/10.96.0.2]\n', ''), { message: /services\[0\]\.vips: is required/ })
+  t.throws(edited('name: example\n', 'name: example\n    name: twice\n'), { message: /unique/ })
+  t.throws(() => parseLocalFile('a: &a [*a]'), { message: /a: unknown key/ })
+  t.throws(() => parseLocalFile('workloads: 5'), { message: /1:12 workloads: must be a list/ })
+})
+
+void t.test('all mistakes are told together, of very many the first ones', async (t) => {
+  t.throws(edited('protocol: HBONE', 'protocol: A\n    status: B'), { message: /protocol: .*status: must/ })
+  const many = `workloads: [${'{},'.repeat(500)}]`
+  try {
+    parseLocalFile(many)
+    t.fail('read')
+  } catch (error) {
+    t.ok(error instanceof Error && error.message.length < 4_000, 'the message is bounded')
+  }
+})
+
+void t.test('a text in place of a file; resources with one key count once', async (t) => {
+  const updates: MeshUpdate[] = []
+  const doubled = `services:
+  - { name: a, namespace: n, hostname: h, vips: [], ports: {} }
+  - { name: b, namespace: n, hostname: h, vips: [], ports: {} }
+`
+  const source = new LocalFileSource({
+    from: { inline: doubled },
+    clock: new FakeClock(),
+    log: silentLog,
+    onUpdate: (update) => updates.push(update),
+  })
+  source.start()
+  source.stop()
+  t.equal(source.current.length, 1)
+  t.match(updates, [{ upserts: [{ kind: 'service', value: { name: 'b' } }], removals: [] }])
+})

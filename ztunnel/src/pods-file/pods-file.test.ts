@@ -1,0 +1,76 @@
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import t from 'tap'
+import { systemClock } from '@ambit/shared/clock'
+import type { Log } from '@ambit/shared/telemetry'
+import { PodsFileSource } from './index.ts'
+import { parsePodsFile } from './pods-file.ts'
+
+const POD = '{ name: a, namespace: n, serviceAccount: s, netns: /run/netns/a }'
+
+void t.test('pods have a place; service account and uid have defaults', async (t) => {
+  t.same(parsePodsFile(`pods: [${POD}, {name: b, namespace: n, netns: /proc/7/ns/net, uid: u}]`), [
+    { name: 'a', namespace: 'n', serviceAccount: 's', netns: '/run/netns/a', uid: 'n/a' },
+    { name: 'b', namespace: 'n', serviceAccount: 'default', netns: '/proc/7/ns/net', uid: 'u' },
+  ])
+  t.same(parsePodsFile('pods: []'), [])
+  t.same(parsePodsFile(''), [])
+})
+
+void t.test('what is wrong is told with its line, all of it together', async (t) => {
+  const text = `pods:
+  - { name: a, namespace: n, netns: relative }
+  - { name: a, namespace: n, netns: /x }
+  - { namespace: n, netns: /y, colour: red }
+  - 5
+`
+  t.throws(() => parsePodsFile(text), { message: /2:\d+ pods\[0\]\.netns: must be an absolute path/ })
+  t.throws(() => parsePodsFile(text), { message: /3:\d+ pods\[1\]: another pod has the uid n\/a already/ })
+  t.throws(() => parsePodsFile(text), { message: /pods\[2\]\.name: is required/ })
+  t.throws(() => parsePodsFile(text), { message: /pods\[2\]\.colour: unknown key/ })
+  t.throws(() => parsePodsFile(text), { message: /pods\[3\]: must be a mapping/ })
+  t.throws(() => parsePodsFile('pods: ['), { message: /1:\d+/ })
+  t.throws(() => parsePodsFile(`pods: [${'{},'.repeat(10_001)}]`), { message: /more than 10000 pods/ })
+})
+
+void t.test('the file is followed: what is added, removed and changed; a bad edit changes nothing', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-pods-'))
+  const path = join(directory, 'pods.yaml')
+  const write = (text: string): void => {
+    writeFileSync(`${path}.new`, text)
+    renameSync(`${path}.new`, path)
+  }
+  const changes: string[] = []
+  const errors: string[] = []
+  const log: Log = {
+    error: (text: string, fields?: unknown) => errors.push(`${text} ${JSON.stringify(fields)}`),
+    warn: () => {},
+    info: () => {},
+    debug: () => {},
+  }
+  write(`pods: [${POD}]`)
+  const source = new PodsFileSource({
+    path,
+    clock: systemClock,
+    log,
+    onChange: (added, removed) => changes.push(`+${added.map(({ uid }) => uid).join()} -${removed.join()}`),
+  })
+  const next = async (text: string, done: () => boolean): Promise<void> => {
+    write(text)
+    for (let i = 0; i < 500 && !done(); i++) await setTimeout(10)
+  }
+  try {
+    source.start()
+    await next(`pods: [${POD}, {name: b, namespace: n, netns: /b}]`, () => changes.length === 2)
+    await next('pods: [{]', () => errors.length === 1)
+    await next(`pods: [{name: b, namespace: n, netns: /elsewhere}]`, () => changes.length === 3)
+  } finally {
+    source.stop()
+    rmSync(directory, { recursive: true })
+  }
+  t.same(changes, ['+n/a -', '+n/b -', '+n/b -n/a,n/b'])
+  t.match(errors[0], /last good state stays.*pods\.yaml/)
+  t.throws(() => new PodsFileSource({ path, clock: systemClock, log, onChange: () => {} }).start(), /ENOENT/)
+})
