@@ -142,7 +142,12 @@ export function envoyServer(options: {
 function tlsContext({ root, chain, key }: CredentialFiles): unknown {
   return {
     alpn_protocols: ['h2'],
-    tls_params: { tls_minimum_protocol_version: 'TLSv1_3', ecdh_curves: ['P-256'] },
+    tls_params: {
+      tls_minimum_protocol_version: 'TLSv1_3',
+      // Said, because Envoy's clients stop at 1.2 otherwise.
+      tls_maximum_protocol_version: 'TLSv1_3',
+      ecdh_curves: ['P-256'],
+    },
     tls_certificates: [{ certificate_chain: { filename: chain }, private_key: { filename: key } }],
     validation_context: { trusted_ca: { filename: root } },
   }
