@@ -186,7 +186,11 @@ export class TestMesh {
   }
 
   /** A ztunnel for one pod, in that pod's namespace (PROXY_MODE=dedicated). Redirection to it is the caller's business. */
-  startDedicated(node: TestNode, pod: Pod, environment: Readonly<Record<string, string>> = {}): Promise<ZtunnelProcess> {
+  startDedicated(
+    node: TestNode,
+    pod: Pod,
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<ZtunnelProcess> {
     const env = {
       PROXY_MODE: 'dedicated',
       PROXY_WORKLOAD_INFO: `${pod.namespace}/${pod.name}/${pod.serviceAccount}`,
