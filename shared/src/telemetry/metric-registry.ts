@@ -28,8 +28,8 @@ export interface MetricRegistryOptions {
   readonly maxSeriesPerFamily?: number
 }
 
-/** Label text of one series from another process; longer is not ours. */
-const MAX_LABEL_TEXT = 16_384
+/** Label text of one series from another process; longer is not ours: 27 labels, each cut at 512 characters, all escaped. */
+const MAX_LABEL_TEXT = 32_768
 
 /**
  * The metrics of a process. A worker process counts and hands over `takeDelta()`; the control process merges the deltas
