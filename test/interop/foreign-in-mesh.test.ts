@@ -1,0 +1,230 @@
+// Peers that are not ours at either end of a real proxy's tunnels: node:http2 with a certificate of the mesh's CA.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { generateKeyPair, issueAuthority, issueCertificate, readSigner, type Signer } from '@ambit/shared/certificates'
+import { SpiffeId } from '@ambit/shared/identity'
+import t from 'tap'
+import { eventually, Talker, TestMesh, type Pod } from '../kit/index.ts'
+
+const PEER = fileURLToPath(new URL('programs/foreign-peer.ts', import.meta.url))
+const ECHO_PORT = 9_000
+const CLOSED_PORT = 9_999
+const HOUR_MS = 3_600_000
+const BIG = 5_000_000
+
+t.setTimeout(90_000)
+
+/** Files with a key and a certificate for `identity`, under a signer. */
+function issue(mesh: TestMesh, name: string, identity: string, signer: Signer): readonly [string, string] {
+  const key = generateKeyPair()
+  const leaf = { signer, publicKeyDer: key.publicKeyDer, identity: SpiffeId.parse(identity) }
+  const paths = [mesh.files.path(`${name}.key`), mesh.files.path(`${name}.pem`)] as const
+  writeFileSync(paths[0], key.privateKeyPem, { mode: 0o600 })
+  writeFileSync(paths[1], issueCertificate({ ...leaf, nowMs: Date.now(), ttlMs: HOUR_MS }))
+  return paths
+}
+
+/** The CA of the mesh, from the files that it keeps. */
+function authorityOf(mesh: TestMesh): Signer {
+  const [certificate, key] = ['ca-cert.pem', 'ca-key.pem'].map((file) =>
+    readFileSync(mesh.files.path('ca', 'root', file), 'utf8'),
+  )
+  return readSigner(certificate ?? '', key ?? '')
+}
+
+/** An authority of the same name that nobody trusts. */
+function impostor(): Signer {
+  const key = generateKeyPair()
+  const pem = issueAuthority({ key, organization: 'cluster.local', nowMs: Date.now(), ttlMs: HOUR_MS })
+  return readSigner(pem, key.privateKeyPem)
+}
+
+/** What a foreign peer tells, one line of JSON each. */
+interface Answer {
+  readonly status?: number
+  readonly count?: number
+  readonly isSame?: boolean
+  readonly goaway?: number
+  readonly error?: string
+  readonly peer?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+function lines(output: string): readonly Answer[] {
+  return output
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line): Answer => JSON.parse(line))
+}
+
+async function ask(
+  pod: Pod,
+  files: readonly [string, string],
+  ...words: readonly string[]
+): Promise<readonly Answer[]> {
+  const { stdout } = await pod.run([process.execPath, PEER, ...files, 'ask', ...words])
+  return lines(stdout)
+}
+
+void t.test('foreign peers in a mesh', async (t) => {
+  const mesh = await TestMesh.create()
+  try {
+    const node = await mesh.addNode('a')
+    const client = await mesh.addPod(node, 'client')
+    const foreign = await mesh.addPod(node, 'foreign', { protocol: 'TCP' })
+    const server = await mesh.addPod(node, 'server', { policies: ['default/not-mallory'] })
+    mesh.policies.push({
+      name: 'not-mallory',
+      namespace: 'default',
+      scope: 'WorkloadSelector',
+      action: 'Deny',
+      dryRun: false,
+      rules: [[[{ principals: [{ Exact: 'cluster.local/ns/default/sa/mallory' }] }]]],
+    })
+    await (await Talker.start(server)).listen(ECHO_PORT, { echo: true })
+    const here = await Talker.start(client)
+    await mesh.up()
+    const ca = authorityOf(mesh)
+    const honest = issue(mesh, 'foreign', foreign.identity, ca)
+
+    await t.test(
+      'node:http2 as client: tunnels one after the other on one connection, every byte the same',
+      async (t) => {
+        const before = await node.proxy.metric('istio_tcp_connections_opened_total', { reporter: 'destination' })
+        const target = `${server.v4}:${ECHO_PORT}`
+        const answers = await ask(foreign, honest, server.v4, `${target},${target},${target}`, String(BIG))
+        t.same(
+          answers,
+          Array.from({ length: 3 }, () => ({ status: 200, count: BIG, isSame: true, code: 0 })),
+        )
+        t.match(await node.proxy.access({ 'src.identity': foreign.identity, message: 'connection complete' }), {
+          level: 'info',
+          direction: 'inbound',
+          'dst.addr': `${server.v4}:15008`,
+          'dst.hbone_addr': target,
+          bytes_sent: BIG,
+          bytes_recv: BIG,
+        })
+        await eventually('three are counted', async () => {
+          const now = await node.proxy.metric('istio_tcp_connections_opened_total', { reporter: 'destination' })
+          return now - before === 3
+        })
+        const [v6] = await ask(foreign, honest, server.v6, `[${server.v6}]:${ECHO_PORT}`, '1000')
+        t.match(v6, { status: 200, count: 1000, isSame: true }, 'IPv6')
+      },
+    )
+
+    await t.test("what is refused has Istio's status, and the tunnels that follow are served", async (t) => {
+      const good = `${server.v4}:${ECHO_PORT}`
+      const targets = [
+        `${client.v4}:${ECHO_PORT}`,
+        `${server.v4}:${CLOSED_PORT}`,
+        'nonsense',
+        `${server.v4}:15001`,
+        good,
+      ]
+      const answers = await ask(foreign, honest, server.v4, targets.join(','), '100000')
+      t.same(
+        answers.map(({ status }) => status),
+        [400, 503, 400, 503, 200],
+      )
+      t.match(answers.at(-1), { count: 100_000, isSame: true })
+      const gets = await ask(foreign, honest, server.v4, `${good},${good}`, '0', 'GET')
+      t.same(
+        gets.map(({ status }) => status),
+        [400, 400],
+      )
+      const line = await node.proxy.access({ message: 'connection failed', error: 'expected method CONNECT, got GET' })
+      t.match(line, { level: 'warn', direction: 'inbound' })
+    })
+
+    await t.test(
+      'who a policy refuses is told 401; who has no certificate of this mesh does not come in',
+      async (t) => {
+        const target = `${server.v4}:${ECHO_PORT}`
+        const mallory = issue(mesh, 'mallory', 'spiffe://cluster.local/ns/default/sa/mallory', ca)
+        t.match(await ask(foreign, mallory, server.v4, target, '10'), [{ status: 401, count: 0 }])
+        t.match(await node.proxy.access({ 'src.identity': 'spiffe://cluster.local/ns/default/sa/mallory' }), {
+          level: 'error',
+          error: /policy rejection.*not-mallory/,
+        })
+        for (const [name, files] of [
+          ['an authority of the same name', issue(mesh, 'other', foreign.identity, impostor())],
+          ['another trust domain', issue(mesh, 'abroad', 'spiffe://elsewhere/ns/default/sa/foreign', ca)],
+        ] as const) {
+          const answers = await ask(foreign, files, server.v4, target, '10')
+          t.ok(
+            answers.length > 0 && answers.every(({ status }) => status === undefined),
+            `${name}: ${JSON.stringify(answers)}`,
+          )
+        }
+      },
+    )
+
+    await t.test('nghttp is refused request by request', async (t) => {
+      const [key, certificate] = honest
+      const nghttp = ['nghttp', '-n', '-s', '-m', '4', `--key=${key}`, `--cert=${certificate}`]
+      const { stdout, stderr } = await foreign.run([...nghttp, `https://${server.v4}:15008/`])
+      if (/exec of "?nghttp/.test(stderr))
+        t.pass('nghttp', { skip: 'nghttp is not installed (Debian: nghttp2-client)' })
+      else t.equal(stdout.match(/ 400 /g)?.length, 4, `${stdout}${stderr}`)
+    })
+
+    await t.test('node:http2 as server: our proxy opens tunnels to it, and knows it by its certificate', async (t) => {
+      foreign.record['protocol'] = 'HBONE'
+      mesh.save()
+      const peer = foreign.start('server', [process.execPath, PEER, ...honest, 'serve', '15008'])
+      await peer.says(/listening/)
+      await eventually(
+        'the client reaches it by HBONE',
+        async () => {
+          here.open('first', foreign.v4, ECHO_PORT)
+          here.say('first', 'anybody')
+          return /":method":"CONNECT"/.test(peer.output)
+        },
+        300,
+      )
+      const bytes = 3_000_000
+      here.open('big', foreign.v4, ECHO_PORT)
+      await here.heard('big', /connected/)
+      here.pour('big', bytes)
+      const poured = await here.heard('big', /^poured/)
+      here.end('big')
+      t.equal((await here.heard('big', /^ended/)).replace('ended', 'poured'), poured, 'every byte came back')
+      const heard = lines(peer.output)
+      t.same(new Set(heard.flatMap((line) => line.peer ?? [])), new Set([`URI:${client.identity}`]))
+      const headers = heard.find((line) => line.headers)?.headers ?? {}
+      t.match(headers, {
+        ':method': 'CONNECT',
+        ':authority': `${foreign.v4}:${ECHO_PORT}`,
+        forwarded: new RegExp(`^for="${client.v4}:\\d+"$`),
+        baggage: /k8s.namespace.name=default/,
+      })
+      t.notOk(':scheme' in headers || ':path' in headers || ':protocol' in headers, 'a plain CONNECT')
+      here.open('closed', foreign.v4, CLOSED_PORT)
+      await here.heard('closed', /^(closed|error)/)
+      t.match(await node.proxy.access({ 'dst.hbone_addr': `${foreign.v4}:${CLOSED_PORT}` }), {
+        level: 'error',
+        error: /503/,
+      })
+    })
+
+    await t.test('a server with another name gets no bytes', async (t) => {
+      const stranger = await mesh.addPod(node, 'stranger', { protocol: 'TCP' })
+      stranger.record['protocol'] = 'HBONE'
+      mesh.save()
+      const peer = stranger.start('server', [process.execPath, PEER, ...honest, 'serve', '15008'])
+      await peer.says(/listening/)
+      here.open('stranger', stranger.v4, ECHO_PORT)
+      await here.heard('stranger', /^(closed|error)/)
+      t.notMatch(peer.output, /CONNECT/)
+      t.match(await node.proxy.access({ message: 'connection complete', 'dst.workload': 'stranger' }), {
+        level: 'error',
+        'dst.addr': `${stranger.v4}:15008`,
+        error: /./,
+      })
+    })
+  } finally {
+    t.same(await mesh.close(), [])
+  }
+})
