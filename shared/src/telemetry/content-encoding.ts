@@ -26,7 +26,7 @@ export async function encodeFor(
   return encode ? { body: await encode(body), encoding } : { body, encoding: undefined }
 }
 
-/** The encoding with the highest q above 0; undefined for identity. */
+/** The encoding with the highest q above 0 and not below that of identity where it is named; undefined for identity. */
 export function chooseEncoding(acceptEncoding: string): string | undefined {
   const wanted = new Map<string, number>()
   for (const element of acceptEncoding.toLowerCase().split(',')) {
@@ -43,5 +43,5 @@ export function chooseEncoding(acceptEncoding: string): string | undefined {
       bestQ = q
     }
   }
-  return best
+  return bestQ < (wanted.get('identity') ?? 0) ? undefined : best
 }

@@ -41,8 +41,12 @@ const HEADERS_TIMEOUT_MS = 2000
 const MAX_HEADER_BYTES = 8192
 const REQUEST_TIMEOUT_MS = 10_000
 const IDLE_TIMEOUT_MS = 5000
+/** For sending an answer, so that clients which do not read cannot hold all connections. */
+const REPLY_TIMEOUT_MS = 30_000
 /** No request here has a body that matters; one that sends more is cut off. */
 const MAX_BODY_BYTES = 64 * 1024
+/** What stands before the path where a client speaks as to a proxy (RFC 9112 section 3.2.2). */
+const ABSOLUTE_FORM = /^https?:\/\/[^/?]*/i
 
 /** A text reply, as most are. */
 export function text(status: number, body: string): HttpReply {
@@ -102,7 +106,7 @@ export class HttpEndpoint {
   }
 }
 
-function newServer({ handler, log, maxConnections = 100 }: HttpEndpointOptions): Server {
+function newServer(options: HttpEndpointOptions): Server {
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -110,8 +114,10 @@ function newServer({ handler, log, maxConnections = 100 }: HttpEndpointOptions):
     keepAliveTimeout: IDLE_TIMEOUT_MS,
     connectionsCheckingInterval: 500,
   }
-  const server = createServer(limits, (request, response) => void answer(handler, request, response, log))
-  server.maxConnections = maxConnections
+  const server = createServer(limits, (request, response) => {
+    void answer(options, request, response, () => !server.listening)
+  })
+  server.maxConnections = options.maxConnections ?? 100
   return server
 }
 
@@ -141,10 +147,10 @@ function portOf(server: Server): number {
 }
 
 async function answer(
-  handler: HttpHandler,
+  { handler, log, clock }: HttpEndpointOptions,
   incoming: IncomingMessage,
   response: ServerResponse,
-  log: Log,
+  isClosing: () => boolean,
 ): Promise<void> {
   const gone = new AbortController()
   response.once('close', () => gone.abort())
@@ -153,10 +159,13 @@ async function answer(
   const reply = await replyOf(handler, incoming, gone.signal, log)
   if (gone.signal.aborted) return
   const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body
+  const timer = clock.after(REPLY_TIMEOUT_MS, () => response.destroy())
+  response.once('close', () => timer.cancel())
   response.writeHead(reply.status, {
     ...reply.headers,
     'content-type': reply.contentType,
     'content-length': body.length,
+    ...(isClosing() && { connection: 'close' }),
   })
   response.end(incoming.method === 'HEAD' ? undefined : body)
 }
@@ -168,9 +177,9 @@ async function replyOf(
   log: Log,
 ): Promise<HttpReply> {
   try {
-    const target = incoming.url ?? '/'
+    const target = (incoming.url ?? '/').replace(ABSOLUTE_FORM, '')
     const mark = target.indexOf('?')
-    const path = mark < 0 ? target : target.slice(0, mark)
+    const path = (mark < 0 ? target : target.slice(0, mark)) || '/'
     const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1))
     return await handler({ method: incoming.method ?? 'GET', path, query, headers: incoming.headers, signal })
   } catch (error) {

@@ -1,8 +1,10 @@
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
-import t, { type Test } from 'tap'
-import { FakeClock } from '../clock/index.ts'
+import t from 'tap'
+import type { SocketAddress } from '../io/index.ts'
+import { ask, brief, closed, endpointKit, LOOPBACK, parse, PLAIN, raw } from './http-fixture.ts'
 import {
   HttpEndpoint,
   Readiness,
@@ -14,65 +16,10 @@ import {
   type LogFields,
 } from './index.ts'
 
-const LOOPBACK = { address: '127.0.0.1', port: 0 }
-
-/** The end of a test closes the endpoint and cuts what is still open. */
-function closing(t: Test, endpoint: HttpEndpoint): number {
-  t.teardown(() => endpoint.close(0))
-  return endpoint.ports[0] ?? 0
-}
-function optionsOf() {
-  const clock = new FakeClock()
-  return { clock, options: { addresses: [LOOPBACK], log: silentLog, clock } }
-}
-
-interface Answer {
-  readonly status: number
-  readonly headers: ReadonlyMap<string, string>
-  readonly body: Buffer
-}
-
-/** Sends bytes as they are and reads until the server closes. */
-async function raw(port: number, request: string): Promise<Buffer> {
-  const socket = connect(port, '127.0.0.1')
-  socket.write(request)
-  const chunks: Buffer[] = []
-  // A reset after the answer is a close, too.
-  socket.on('error', () => {})
-  socket.on('data', (chunk: Buffer) => void chunks.push(chunk))
-  await closed(socket)
-  return Buffer.concat(chunks)
-}
-
-function closed(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    socket.once('close', () => resolve())
-  })
-}
-
-function parse(answer: Buffer): Answer {
-  const end = answer.indexOf('\r\n\r\n')
-  const [first = '', ...lines] = answer.subarray(0, Math.max(end, 0)).toString('latin1').split('\r\n')
-  const headers = new Map(
-    lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
-  )
-  return { status: Number(first.split(' ')[1]), headers, body: answer.subarray(end + 4) }
-}
-
-async function ask(port: number, method: string, target: string, ...headers: string[]): Promise<Answer> {
-  const lines = [`${method} ${target} HTTP/1.1`, 'host: x', 'connection: close', ...headers]
-  return parse(await raw(port, `${lines.join('\r\n')}\r\n\r\n`))
-}
-
-function brief({ status, headers, body }: Answer): readonly unknown[] {
-  return [status, headers.get('content-type'), body.toString()]
-}
-
-const PLAIN = 'text/plain; charset=utf-8'
-
 void t.test('readiness: 200 when nothing is pending, else 500 with what is', async (t) => {
   const readiness = new Readiness()
-  const port = closing(t, await serveReadiness(readiness, optionsOf().options))
+  const { open, options } = endpointKit(t)
+  const port = await open(serveReadiness(readiness, options))
   readiness.begin('xds')
   readiness.begin('ca')
   t.same(brief(await ask(port, 'GET', '/healthz/ready')), [500, PLAIN, 'not ready, pending: ca, xds\n'])
@@ -85,4 +32,216 @@ void t.test('readiness: 200 when nothing is pending, else 500 with what is', asy
   for (const path of ['/', '/healthz', '/healthz/ready/', '/HEALTHZ/READY', '*', '//healthz/ready']) {
     t.same(brief(await ask(port, 'GET', path)), [404, PLAIN, 'not found\n'], path)
   }
+})
+
+void t.test('metrics: two paths, any method, the type that Accept asks for', async (t) => {
+  const { open, options } = endpointKit(t)
+  let scrapes = 0
+  const port = await open(serveMetrics(async () => `# EOF ${++scrapes}\n`, options))
+  const openMetrics = 'application/openmetrics-text;charset=utf-8;version=1.0.0'
+  const cases = [
+    ['application/openmetrics-text; version=1.0.0; charset=utf-8', openMetrics],
+    ['text/plain;version=0.0.4;q=0.5, Application/OpenMetrics-Text;q=0.1', openMetrics],
+    ['text/plain', PLAIN],
+    ['*/*', PLAIN],
+    ['application/openmetrics-text2', PLAIN],
+  ] as const
+  for (const [accept, type] of cases) {
+    t.same(brief(await ask(port, 'GET', '/metrics', `accept: ${accept}`)), [200, type, `# EOF ${scrapes}\n`], accept)
+  }
+  t.same(brief(await ask(port, 'GET', '/stats/prometheus')), [200, PLAIN, '# EOF 6\n'])
+  t.same(brief(await ask(port, 'POST', '/metrics?a=b')), [200, PLAIN, '# EOF 7\n'])
+  const head = await ask(port, 'HEAD', '/metrics')
+  t.same(brief(head), [200, PLAIN, ''])
+  t.equal(head.headers.get('content-length'), '8')
+  t.same(brief(await ask(port, 'GET', 'http://host:15020/metrics')), [200, PLAIN, '# EOF 9\n'], 'absolute form')
+  t.same(brief(await ask(port, 'GET', '/metrics/')), [404, PLAIN, 'not found\n'])
+  t.same(brief(await ask(port, 'GET', '/')), [404, PLAIN, 'not found\n'])
+  t.equal(scrapes, 9)
+})
+
+void t.test('metrics are packed as the client likes it best, small ones not at all', async (t) => {
+  const { open, options } = endpointKit(t)
+  const body = `${'istio_tcp_sent_bytes_total{a="b"} 1\n'.repeat(100)}# EOF\n`
+  const port = await open(serveMetrics(() => body, options))
+  const small = await open(serveMetrics(() => '# EOF\n', options))
+  const unpack = new Map<string, (body: Buffer) => Promise<Buffer>>([
+    ['gzip', promisify(gunzip)],
+    ['br', promisify(brotliDecompress)],
+    ['zstd', promisify(zstdDecompress)],
+    ['deflate', promisify(inflate)],
+  ])
+  const cases = [
+    ['gzip', 'gzip'],
+    ['br', 'br'],
+    ['zstd', 'zstd'],
+    ['deflate', 'deflate'],
+    ['GZIP;q=0.5, br;q=0.2', 'gzip'],
+    ['gzip, deflate, br, zstd', 'zstd'],
+    ['*', 'zstd'],
+    ['*, zstd;q=0', 'gzip'],
+    ['identity;q=0.1, gzip;q=0.5', 'gzip'],
+    ['identity, gzip;q=0.5', undefined],
+    ['identity', undefined],
+    ['gzip;q=0', undefined],
+    ['gzip;q=x', undefined],
+    ['compress, exi', undefined],
+    ['', undefined],
+  ] as const
+  for (const [accept, encoding] of cases) {
+    const answer = await ask(port, 'GET', '/metrics', `accept-encoding: ${accept}`)
+    t.equal(answer.headers.get('content-encoding'), encoding, accept)
+    t.equal(answer.headers.get('vary'), 'accept-encoding')
+    t.equal(answer.headers.get('content-length'), String(answer.body.length))
+    const plain = await unpack.get(encoding ?? '')?.(answer.body)
+    t.equal(String(plain ?? answer.body), body)
+  }
+  const answer = await ask(small, 'GET', '/metrics', 'accept-encoding: gzip')
+  t.same([answer.headers.get('content-encoding'), String(answer.body)], [undefined, '# EOF\n'])
+})
+
+void t.test('what a handler throws is a 500 with its text, and is logged', async (t) => {
+  const warnings: (LogFields | undefined)[] = []
+  const { open, options } = endpointKit(t)
+  const log = { ...silentLog, warn: (_: string, fields?: LogFields) => void warnings.push(fields) }
+  const port = await open(serveMetrics(() => Promise.reject(new Error('no worker answers')), { ...options, log }))
+  t.same(brief(await ask(port, 'GET', '/metrics')), [500, PLAIN, 'no worker answers\n'])
+  t.same(warnings, [{ path: '/metrics', error: 'no worker answers' }])
+})
+
+void t.test('a handler reads method, path, query and headers', async (t) => {
+  const { open, options } = endpointKit(t)
+  const port = await open(
+    HttpEndpoint.listen({
+      ...options,
+      handler: ({ method, path, query, headers }) =>
+        text(200, JSON.stringify([method, path, [...query], headers['x-a']])),
+    }),
+  )
+  const show = async (target: string): Promise<string> => String((await ask(port, 'PUT', target, 'x-a: b')).body)
+  t.equal(await show('/p?a=1&b=%20&c'), '["PUT","/p",[["a","1"],["b"," "],["c",""]],"b"]')
+  t.equal(await show('/%2e?'), '["PUT","/%2e",[],"b"]')
+  t.equal(await show('http://h?a=?'), '["PUT","/",[["a","?"]],"b"]')
+  const answers = await raw(
+    port,
+    'GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+  )
+  t.match(String(answers), /"\/1"[^]*"\/2"/, 'several on one connection, in order')
+})
+
+void t.test('headers of more than 8 KiB and what is no HTTP are refused', async (t) => {
+  const { open, options } = endpointKit(t)
+  const port = await open(HttpEndpoint.listen({ ...options, handler: () => text(200, 'ok') }))
+  t.equal((await ask(port, 'GET', '/', `x: ${'a'.repeat(7500)}`)).status, 200)
+  t.equal((await ask(port, 'GET', '/', `x: ${'a'.repeat(8200)}`)).status, 431)
+  t.equal((await ask(port, 'GET', `/${'a'.repeat(8200)}`)).status, 431)
+  t.equal(parse(await raw(port, 'nonsense\r\n\r\n')).status, 400)
+  t.equal(parse(await raw(port, '\u0016\u0003\u0001')).status, 400, 'TLS')
+  t.equal(parse(await raw(port, 'GET / HTTP/1.1\r\nconnection: close\r\n\r\n')).status, 400, 'no host')
+  t.equal(parse(await raw(port, 'CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n')).body.length, 0)
+})
+
+void t.test('a body is read and dropped; one of more than 64 KiB ends the request', async (t) => {
+  const { open, options } = endpointKit(t)
+  const aborted: AbortSignal[] = []
+  const handler: HttpHandler = async ({ path, signal }) => {
+    if (path === '/wait') {
+      aborted.push(signal)
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve)
+      })
+    }
+    return text(200, 'ok')
+  }
+  const port = await open(HttpEndpoint.listen({ ...options, handler }))
+  const post = (path: string, size: number): Promise<Buffer> =>
+    raw(
+      port,
+      `POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: ${size}\r\n\r\n${'x'.repeat(size)}`,
+    )
+  t.equal(parse(await post('/', 60_000)).status, 200)
+  t.equal(String(await post('/wait', 70_000)), '', 'cut off')
+  t.same(
+    aborted.map((signal) => signal.aborted),
+    [true],
+  )
+})
+
+void t.test('beyond the limit of connections further ones are closed at once', async (t) => {
+  const { open, options } = endpointKit(t)
+  const port = await open(HttpEndpoint.listen({ ...options, handler: () => text(200, 'ok') }))
+  const held = Array.from({ length: 100 }, () => connect(port, '127.0.0.1').on('error', () => {}))
+  t.teardown(() => held.forEach((socket) => socket.destroy()))
+  await Promise.all(held.map((socket) => new Promise<void>((resolve) => void socket.once('connect', () => resolve()))))
+  t.equal(String(await raw(port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n')), '')
+  held.pop()?.destroy()
+  let status = 0
+  while (status !== 200) ({ status } = await ask(port, 'GET', '/'))
+  t.equal(status, 200, 'one that left makes room')
+})
+
+void t.test('a client that does not read its answer is cut off', async (t) => {
+  const { clock, open, options } = endpointKit(t)
+  const body = 'x'.repeat(64 * 1024 * 1024)
+  const port = await open(HttpEndpoint.listen({ ...options, handler: () => text(200, body) }))
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  await new Promise<void>((resolve) => void socket.once('readable', () => resolve()))
+  t.equal(clock.pendingTimers, 1)
+  await clock.advance(30_000)
+  let bytes = 0
+  socket.on('data', (chunk: Buffer) => void (bytes += chunk.length))
+  await closed(socket)
+  t.ok(bytes > 0 && bytes < body.length)
+})
+
+void t.test('closing lets a request under way finish, and cuts it at the deadline', async (t) => {
+  for (const isFinished of [true, false]) {
+    const { clock, options } = endpointKit(t)
+    const finish: (() => void)[] = []
+    const { promise: isReached, resolve: reached } = Promise.withResolvers<void>()
+    const handler: HttpHandler = async () => {
+      reached()
+      await new Promise<void>((resolve) => void finish.push(resolve))
+      return text(200, 'done')
+    }
+    const endpoint = await HttpEndpoint.listen({ ...options, handler })
+    const [port = 0] = endpoint.ports
+    const idle = closed(connect(port, '127.0.0.1').on('error', () => {}))
+    const answer = raw(port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    await isReached
+    const done = endpoint.close(5000)
+    if (isFinished) finish.pop()?.()
+    else await clock.advance(5000)
+    const { headers, body } = parse(await answer)
+    t.same([String(body), headers.get('connection')], isFinished ? ['done', 'close'] : ['', undefined])
+    if (!isFinished) await idle
+    else await clock.advance(5000)
+    await done
+    t.equal(clock.pendingTimers, 0)
+    t.equal(String(await raw(port, 'x')), '', 'nobody listens any more')
+  }
+})
+
+void t.test('an address that cannot be had is refused, and the others are given back', async (t) => {
+  const { open, options } = endpointKit(t)
+  const listen = (addresses: readonly SocketAddress[]): Promise<HttpEndpoint> =>
+    HttpEndpoint.listen({ ...options, addresses, handler: () => text(200, 'ok') })
+  const port = await open(listen([LOOPBACK]))
+  await t.rejects(listen([LOOPBACK, { address: '127.0.0.1', port }]), {
+    code: 'bad-address',
+    message: `cannot listen on 127.0.0.1:${port}: `,
+  })
+  await t.rejects(listen([{ address: '192.0.2.1', port: 0 }]), { code: 'bad-address' })
+  const listeners = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPServerWrap').length
+  while (listeners() > 1) await setImmediate()
+  t.equal(listeners(), 1)
+})
+
+void t.test('several addresses share the port that was free for the first', async (t) => {
+  const { open, options } = endpointKit(t)
+  const addresses = [LOOPBACK, { address: '127.0.0.2', port: 0 }]
+  const listening = HttpEndpoint.listen({ ...options, addresses, handler: () => text(200, 'ok') })
+  const port = await open(listening)
+  t.same((await listening).ports, [port, port])
 })
