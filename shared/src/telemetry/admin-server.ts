@@ -42,7 +42,7 @@ export function serveAdmin(options: AdminOptions): Promise<HttpEndpoint> {
 /** POST only, and not from a page in the browser of an operator who forwards the port. */
 function posted(help: string, route: Route): Route {
   return (request) => {
-    if (request.method !== 'POST') return text(405, `method not allowed\n${help}`)
+    if (request.method !== 'POST') return { ...text(405, `method not allowed\n${help}`), headers: { allow: 'POST' } }
     if (request.headers.origin !== undefined) return text(403, 'not from a web page\n')
     return route(request)
   }

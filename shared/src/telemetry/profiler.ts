@@ -5,7 +5,8 @@ import { TelemetryError } from './telemetry-error.ts'
 /** Profiles of this process for Chrome's and VS Code's viewers. The inspector is loaded on first use only (4 MB). */
 export class Profiler {
   readonly #clock: Clock
-  #heap: Session | undefined
+  /** While it samples allocations; set before it began, so that one who asks meanwhile does not begin another. */
+  #heap: Promise<Session> | undefined
   #isBusy = false
 
   constructor(clock: Clock) {
@@ -16,6 +17,34 @@ export class Profiler {
   async cpu(seconds: number, samplesPerSecond: number, signal: AbortSignal): Promise<string> {
     if (this.#isBusy) throw unavailable('a CPU profile is being taken; try again when it has ended')
     this.#isBusy = true
+    try {
+      return await this.#cpu(seconds, samplesPerSecond, signal)
+    } finally {
+      this.#isBusy = false
+    }
+  }
+
+  /** Starts or stops to sample allocations. Costs little; samples are kept until it is stopped. */
+  async sampleHeap(isActive: boolean): Promise<void> {
+    const heap = this.#heap
+    if (isActive) {
+      this.#heap ??= sampling()
+      await this.#heap
+    } else {
+      this.#heap = undefined
+      ;(await heap)?.disconnect()
+    }
+  }
+
+  /** A `.heapprofile` of what was allocated since sampling began and still lives. Throws TelemetryError `profile`. */
+  async heap(): Promise<string> {
+    if (!this.#heap) throw unavailable('heap profiling is off; ask for /debug/pprof/heap/profiling?activate=true first')
+    const session = await this.#heap
+    const { profile } = await session.post('HeapProfiler.getSamplingProfile')
+    return JSON.stringify(profile)
+  }
+
+  async #cpu(seconds: number, samplesPerSecond: number, signal: AbortSignal): Promise<string> {
     const session = await connect()
     try {
       await session.post('Profiler.enable')
@@ -26,27 +55,7 @@ export class Profiler {
       return JSON.stringify(profile)
     } finally {
       session.disconnect()
-      this.#isBusy = false
     }
-  }
-
-  /** Starts or stops to sample allocations. Costs little; samples are kept until it is stopped. */
-  async sampleHeap(isActive: boolean): Promise<void> {
-    if (isActive === (this.#heap !== undefined)) return
-    if (this.#heap) {
-      this.#heap.disconnect()
-      this.#heap = undefined
-      return
-    }
-    this.#heap = await connect()
-    await this.#heap.post('HeapProfiler.startSampling')
-  }
-
-  /** A `.heapprofile` of what was allocated since sampling began and still lives. Throws TelemetryError `profile`. */
-  async heap(): Promise<string> {
-    if (!this.#heap) throw unavailable('heap profiling is off; ask for /debug/pprof/heap/profiling?activate=true first')
-    const { profile } = await this.#heap.post('HeapProfiler.getSamplingProfile')
-    return JSON.stringify(profile)
   }
 
   async #pass(durationMs: number, signal: AbortSignal): Promise<void> {
@@ -63,6 +72,12 @@ export class Profiler {
       signal.addEventListener('abort', aborted, { once: true })
     })
   }
+}
+
+async function sampling(): Promise<Session> {
+  const session = await connect()
+  await session.post('HeapProfiler.startSampling')
+  return session
 }
 
 async function connect(): Promise<Session> {

@@ -12,7 +12,7 @@ export function serveReadiness(
 function readinessHandler(readiness: Readiness): HttpHandler {
   return ({ method, path }) => {
     if (path !== '/healthz/ready') return text(404, 'not found\n')
-    if (method !== 'GET') return text(405, 'method not allowed\n')
+    if (method !== 'GET') return { ...text(405, 'method not allowed\n'), headers: { allow: 'GET' } }
     return readiness.isReady ? text(200, 'ready\n') : text(500, `not ready, pending: ${readiness.pending.join(', ')}\n`)
   }
 }

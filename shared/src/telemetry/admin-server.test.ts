@@ -1,0 +1,240 @@
+import { X509Certificate } from 'node:crypto'
+import { connect } from 'node:net'
+import t, { type Test } from 'tap'
+import { authority, CLIENT, SERVER, workload } from '../certificates/certificate-fixture.ts'
+import type { FakeClock } from '../clock/index.ts'
+import { ask, brief, endpointKit, PLAIN } from './http-fixture.ts'
+import { assembleConfigDump, LogLevels, serveAdmin, type AdminOptions, type ConfigDumpParts } from './index.ts'
+
+interface Kit {
+  readonly port: number
+  readonly clock: FakeClock
+  readonly levels: LogLevels
+  /** What onLevels and shutdown were called with, in order. */
+  readonly calls: string[]
+}
+
+async function kit(t: Test, over: Partial<AdminOptions> = {}): Promise<Kit> {
+  const { clock, open, options } = endpointKit(t)
+  const levels = new LogLevels('info')
+  const calls: string[] = []
+  const port = await open(
+    serveAdmin({
+      ...options,
+      program: 'ztunnel',
+      levels,
+      onLevels: () => void calls.push(levels.toString()),
+      configDump: () => ({}),
+      shutdown: () => void calls.push('shutdown'),
+      ...over,
+    }),
+  )
+  return { port, clock, levels, calls }
+}
+
+void t.test('the page names what there is; anything else is not found', async (t) => {
+  const { port } = await kit(t)
+  const page = await ask(port, 'GET', '/')
+  t.same([page.status, page.headers.get('content-type')], [200, 'text/html; charset=utf-8'])
+  for (const name of [
+    'ztunnel',
+    'config_dump',
+    '/logging',
+    '/quitquitquit',
+    'debug/pprof/profile',
+    'debug/pprof/heap',
+  ]) {
+    t.match(String(page.body), name)
+  }
+  for (const path of ['/x', '/config_dump/', '/logging/', '/debug/pprof', '/..', '/__proto__']) {
+    t.same(brief(await ask(port, 'GET', path)), [404, PLAIN, 'not found\n'], path)
+  }
+})
+
+void t.test("log levels change as with Istio's ztunnel", async (t) => {
+  const { port, calls } = await kit(t)
+  const steps = [
+    ['', 'info'],
+    ['?level=error', 'error'],
+    ['?level=access=debug,info', 'access=debug,info'],
+    ['?level=access%3Dwarn', 'access=warn,info'],
+    ['?reset', 'info'],
+    ['?level=off', 'off'],
+    ['?reset&level=access=debug', 'access=debug,info'],
+    ['?level=ztunnel::proxy=TRACE&reset=', 'ztunnel::proxy=trace,info'],
+    ['?other=1', 'ztunnel::proxy=trace,info'],
+  ] as const
+  for (const [query, now] of steps) {
+    t.same(brief(await ask(port, 'POST', `/logging${query}`)), [200, PLAIN, `current log level is ${now}\n`], query)
+  }
+  t.same(
+    calls,
+    steps.map(([, now]) => now),
+    'every change is passed on',
+  )
+})
+
+void t.test('a level that cannot be read changes nothing and is answered with help', async (t) => {
+  const { port, levels } = await kit(t)
+  levels.add('warn')
+  for (const bad of ['loud', '', 'access', 'access=', 'debug,', 'a=info,loud', '%00', 'x'.repeat(5000)]) {
+    const [status, type, body] = brief(await ask(port, 'POST', `/logging?level=${bad}`))
+    t.same([status, type], [400, PLAIN])
+    t.match(body, /^Invalid level provided: [^]*\nusage:\n {2}POST \/logging /, bad.slice(0, 20))
+    t.equal(levels.toString(), 'warn')
+  }
+  t.equal((await ask(port, 'POST', '/logging?reset&level=loud')).status, 400)
+  t.equal(levels.toString(), 'info', 'a reset beside it holds')
+})
+
+void t.test('what changes something is POST only, and not from a web page', async (t) => {
+  const { port, calls } = await kit(t)
+  for (const path of ['/logging?level=off', '/quitquitquit']) {
+    for (const method of ['GET', 'PUT', 'DELETE', 'OPTIONS']) {
+      const answer = await ask(port, method, path)
+      t.equal(answer.status, 405, `${method} ${path}`)
+      t.equal(answer.headers.get('allow'), 'POST')
+      t.match(String(answer.body), /^method not allowed\nusage:/)
+    }
+    t.equal((await ask(port, 'POST', path, 'origin: http://evil.test')).status, 403)
+    t.equal((await ask(port, 'POST', path, 'origin: null')).status, 403)
+  }
+  t.same(calls, [])
+  t.same(brief(await ask(port, 'POST', '/quitquitquit')), [200, PLAIN, 'shutdown now\n'])
+  t.same(calls, ['shutdown'])
+})
+
+/** A dump with these certificates and nothing else. */
+function dumpParts(certificates: ConfigDumpParts['certificates']): ConfigDumpParts {
+  return {
+    certificates,
+    config: { clusterId: 'c' },
+    policies: [],
+    services: [{ name: 's' }],
+    stagedServices: {},
+    staticConfig: { workloads: [], policies: [], services: [] },
+    version: { version: '1' },
+    workloads: [{ uid: 'w' }],
+  }
+}
+
+void t.test('the dump is pretty JSON in the shape that istioctl reads, made anew for each request', async (t) => {
+  let dumps = 0
+  const { port } = await kit(t, { configDump: async () => ({ dump: ++dumps }) })
+  t.same(brief(await ask(port, 'GET', '/config_dump')), [200, 'application/json', '{\n  "dump": 1\n}\n'])
+  t.same(brief(await ask(port, 'POST', '/config_dump')), [200, 'application/json', '{\n  "dump": 2\n}\n'])
+  const parts = dumpParts([])
+  const keys = [
+    'certificates',
+    'config',
+    'policies',
+    'services',
+    'stagedServices',
+    'staticConfig',
+    'version',
+    'workloads',
+  ]
+  t.same(Object.keys(assembleConfigDump(parts)), keys)
+  t.same(Object.keys(assembleConfigDump({ ...parts, workloadState: {} })), [...keys, 'workloadState'])
+  t.same(assembleConfigDump(parts), { ...parts })
+})
+
+void t.test('a dump that fails is a 500 with its text', async (t) => {
+  const { port } = await kit(t, { configDump: () => Promise.reject(new Error('the mesh is gone')) })
+  t.same(brief(await ask(port, 'GET', '/config_dump')), [500, PLAIN, 'the mesh is gone\n'])
+})
+
+/** How the dump tells a certificate. */
+function told(pem: string): unknown {
+  const { serialNumber, validFromDate, validToDate } = new X509Certificate(pem)
+  return {
+    pem: Buffer.from(pem).toString('base64'),
+    serialNumber: BigInt(`0x${serialNumber}`).toString(),
+    validFrom: validFromDate.toISOString().replace('.000', ''),
+    expirationTime: validToDate.toISOString().replace('.000', ''),
+  }
+}
+
+void t.test('certificates are told by identity, with their chain and roots and without a key', async (t) => {
+  const root = authority('root')
+  const own = workload(authority('intermediate', { under: root }), CLIENT)
+  const dump = assembleConfigDump(
+    dumpParts([
+      { identity: SERVER, state: 'Unavailable: the CA is down' },
+      { identity: CLIENT, state: 'Available', certificate: own },
+    ]),
+  )
+  t.equal(own.chainPem.length, 2)
+  t.same(dump['certificates'], [
+    { identity: CLIENT.toString(), state: 'Available', certChain: own.chainPem.map(told), rootCerts: [told(root.pem)] },
+    { identity: SERVER.toString(), state: 'Unavailable: the CA is down', certChain: [], rootCerts: [] },
+  ])
+  t.match(dump['certificates'], [{ certChain: [{ serialNumber: own.serialNumber }] }])
+  const { port } = await kit(t, { configDump: () => dump })
+  const text = String((await ask(port, 'GET', '/config_dump')).body)
+  const [, key = ''] = own.privateKeyPem.split('\n')
+  t.ok(key.length > 30)
+  const decoded = text.replaceAll(/"pem": "([^"]*)"/g, (_, pem: string) => Buffer.from(pem, 'base64').toString())
+  t.match(decoded, '-----BEGIN CERTIFICATE-----')
+  for (const secret of ['PRIVATE', key]) t.notMatch(decoded, secret)
+})
+
+/** Asks for a profile of one second and lets it pass. */
+async function profile({ port, clock }: Kit, query = ''): ReturnType<typeof ask> {
+  const answer = ask(port, 'GET', `/debug/pprof/profile?seconds=1${query}`)
+  while (clock.pendingTimers === 0) await clock.advance(0)
+  await clock.advance(1000)
+  return answer
+}
+
+void t.test('a CPU profile is taken for as long as asked', async (t) => {
+  const all = await kit(t)
+  const answer = await profile(all, '&frequency=1000')
+  t.equal(answer.status, 200)
+  t.equal(answer.headers.get('content-type'), 'application/json')
+  t.equal(answer.headers.get('content-disposition'), 'attachment; filename="profile.cpuprofile"')
+  const parsed: unknown = JSON.parse(String(answer.body))
+  t.match(parsed, { nodes: Array, startTime: Number, endTime: Number })
+  for (const query of ['seconds=0', 'seconds=301', 'seconds=1.5', 'seconds=', 'seconds=-1', 'seconds=1e2']) {
+    t.same(
+      brief(await ask(all.port, 'GET', `/debug/pprof/profile?${query}`)),
+      [400, PLAIN, 'seconds must be a whole number from 1 to 300\n'],
+      query,
+    )
+  }
+  for (const query of ['frequency=0', 'frequency=1001', 'frequency=x']) {
+    t.equal((await ask(all.port, 'GET', `/debug/pprof/profile?${query}`)).status, 400, query)
+  }
+})
+
+void t.test('one CPU profile at a time; a client that leaves ends its own', async (t) => {
+  const all = await kit(t)
+  const socket = connect(all.port, '127.0.0.1').on('error', () => {})
+  socket.write('GET /debug/pprof/profile?seconds=300 HTTP/1.1\r\nhost: x\r\n\r\n')
+  while (all.clock.pendingTimers === 0) await all.clock.advance(0)
+  const second = await ask(all.port, 'GET', '/debug/pprof/profile')
+  t.same(brief(second), [500, PLAIN, 'a CPU profile is being taken; try again when it has ended\n'])
+  socket.destroy()
+  while (all.clock.pendingTimers > 0) await all.clock.advance(0)
+  t.equal((await profile(all)).status, 200)
+})
+
+void t.test('a heap profile is told while it is sampled', async (t) => {
+  const { port } = await kit(t)
+  const off = 'heap profiling is off; ask for /debug/pprof/heap/profiling?activate=true first\n'
+  t.same(brief(await ask(port, 'GET', '/debug/pprof/heap')), [500, PLAIN, off])
+  const change = async (query: string): Promise<readonly unknown[]> =>
+    brief(await ask(port, 'GET', `/debug/pprof/heap/profiling${query}`))
+  for (const query of ['', '?activate', '?activate=1', '?activate=TRUE']) {
+    t.same(await change(query), [400, PLAIN, 'activate must be true or false\n'])
+  }
+  const on = [200, PLAIN, 'heap profiling is on\n']
+  t.same(await Promise.all([change('?activate=true'), change('?activate=true')]), [on, on])
+  const answer = await ask(port, 'GET', '/debug/pprof/heap')
+  t.same([answer.status, answer.headers.get('content-disposition')], [200, 'attachment; filename="heap.heapprofile"'])
+  const parsed: unknown = JSON.parse(String(answer.body))
+  t.match(parsed, { head: { children: Array } })
+  t.same(await change('?activate=false'), [200, PLAIN, 'heap profiling is off\n'])
+  t.same(await change('?activate=false'), [200, PLAIN, 'heap profiling is off\n'])
+  t.same(brief(await ask(port, 'GET', '/debug/pprof/heap')), [500, PLAIN, off])
+})
