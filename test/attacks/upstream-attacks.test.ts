@@ -79,7 +79,7 @@ async function outcomes(user: PoolUser, port: number, count: number): Promise<st
 
 hostile(
   'GOAWAY and MAX_CONCURRENT_STREAMS 0 at once, CVE-2021-32780',
-  12,
+  20,
   (peer) => void peer.send(settings([3, 0]), goaway(0)),
   async (user, port, t) => {
     t.same(new Set(await outcomes(user, port, 50)), new Set(['h2']))
@@ -118,7 +118,7 @@ hostile(
 
 hostile(
   'every stream is refused',
-  2,
+  4,
   (peer) => {
     void peer.send(settings(), frame(Type.settings, ACK, 0))
     peer.onFrame = ({ type, stream }) => {
@@ -218,7 +218,7 @@ hostile(
 
 hostile(
   'no SETTINGS at all',
-  1,
+  3,
   () => {},
   async (user, port, t) => {
     t.same(await outcomes(user, port, 3), ['h2', 'h2', 'h2'])

@@ -92,6 +92,7 @@ void t.test('nghttp with padding, CONTINUATION, windows of one byte, no table an
       ['--continuation'],
       ['-w', '0', '-W', '0'],
       ['--header-table-size=0'],
+      ['--header-table-size=0', '--header-table-size=65536'],
       ['--encoder-header-table-size=0'],
       ['--no-dep', '--expect-continue', `--data=${certificate}`],
       ['-H', `x-large: ${'y'.repeat(30_000)}`],

@@ -40,6 +40,8 @@ export interface HboneClientConnection {
   readonly activeStreams: number
   /** The peer's SETTINGS_MAX_CONCURRENT_STREAMS once known, before that (and where it sets none) Infinity. May change. */
   readonly maxStreams: number
+  /** The peer's first SETTINGS have come: `maxStreams` is its word. Never false again once true. */
+  readonly knowsLimits: boolean
   readonly peer: SpiffeId | undefined
   /** Called when usable, activeStreams or maxStreams changes; never from inside open(). Set by the owner. */
   onChange: () => void

@@ -84,6 +84,10 @@ class ClientConnection implements HboneClientConnection {
     return this.#connection.peerMaxStreams
   }
 
+  get knowsLimits(): boolean {
+    return this.#connection.knowsPeer
+  }
+
   get bufferedBytes(): number {
     return this.#connection.bufferedBytes
   }

@@ -108,7 +108,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       pingIntervalMs: limits.pingIntervalMs,
       pingTimeoutMs: limits.pingTimeoutMs,
       sendPing: () => this.send.frame(FrameType.ping, 0, 0, LIVENESS_PING),
-      onDead: () => this.#onSilence(),
+      onDead: () => this.#shut('the peer does not answer PING'),
       onTick: () => this.#lingering.forEach((stream) => stream.stopLingering()),
     })
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -118,6 +118,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   get state(): ConnectionState {
     return this.#state
+  }
+
+  /** The peer's SETTINGS have come. */
+  get knowsPeer(): boolean {
+    return this.#dispatch.hasSettings
   }
 
   get peerMaxStreams(): number {
@@ -332,11 +337,6 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   // ---- the end
-
-  #onSilence(): void {
-    this.#options.log.debug('HBONE connection: no answer to PING', { timeoutMs: this.limits.pingTimeoutMs })
-    this.#shut('the peer does not answer PING')
-  }
 
   #refuseFurtherStreams(): void {
     if (this.#state !== 'draining' || this.#lastAcceptedId !== MAX_STREAM_ID) return

@@ -57,7 +57,7 @@ export class FrameDispatch implements FrameSink {
   readonly #window: ReceiveWindow
   readonly #maxHeaderBytes: number
   readonly peer = new PeerSettings()
-  #hasSettings = false
+  hasSettings = false
   /** The header block that CONTINUATION must go on with before anything else. */
   #block: HeaderBlock | undefined
   /** The stream of the DATA frame being received; undefined where nobody wants it. */
@@ -88,7 +88,7 @@ export class FrameDispatch implements FrameSink {
   // ---- frames begin
 
   onFrameStart(type: number, flags: number, streamId: number, length: number): number {
-    if (!this.#hasSettings && (type !== FrameType.settings || (flags & Flag.ack) !== 0)) {
+    if (!this.hasSettings && (type !== FrameType.settings || (flags & Flag.ack) !== 0)) {
       throw violation('the first frame is not SETTINGS')
     }
     if (this.#block !== undefined && (type !== FrameType.continuation || streamId !== this.#block.streamId)) {
@@ -294,8 +294,8 @@ export class FrameDispatch implements FrameSink {
       this.#host.onSettingsAck()
       return
     }
-    if (this.#hasSettings) this.#host.guard.answerOwed()
-    this.#hasSettings = true
+    if (this.hasSettings) this.#host.guard.answerOwed()
+    this.hasSettings = true
     const { send, streams } = this.#host
     const windowBefore = this.peer.initialWindow
     this.peer.apply(payload)
@@ -310,6 +310,7 @@ export class FrameDispatch implements FrameSink {
       }
     }
     send.frame(FrameType.settings, Flag.ack, 0)
+    if (this.peer.headerTableBytes < HEADER_TABLE_BYTES) send.headerTableShrank()
     this.#host.onSettings()
   }
 

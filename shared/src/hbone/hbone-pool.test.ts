@@ -107,6 +107,23 @@ poolTest(
   },
 )
 
+poolTest(
+  'before the peer has said its limit one request is sent, and the others wait for its word',
+  {},
+  async (t, world) => {
+    world.prepare = (connection) => (connection.knowsLimits = false)
+    const tunnels = world.openMany(5)
+    await world.clock.advance(0)
+    const [connection] = world.connections
+    t.equal(connection?.activeStreams, 1)
+    t.equal(world.dials, 1, 'nor is another one dialled for them')
+    connection?.change({ knowsLimits: true, maxStreams: 5 })
+    await tunnels
+    t.equal(connection?.activeStreams, 5)
+    t.equal(world.dials, 1)
+  },
+)
+
 poolTest('a lower limit of the peer counts, also when it comes later', {}, async (t, world) => {
   world.prepare = (connection) => (connection.maxStreams = 2)
   const tunnels = await world.openMany(3)

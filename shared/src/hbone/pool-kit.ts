@@ -15,6 +15,7 @@ export class FakeConnection implements HboneClientConnection {
   usable = true
   activeStreams = 0
   maxStreams = Infinity
+  knowsLimits = true
   opened = 0
   isDestroyed = false
   readonly peer = peer
@@ -51,7 +52,7 @@ export class FakeConnection implements HboneClientConnection {
     if (this.isClosed) this.#resolveClosed()
   }
 
-  change(change: Partial<Pick<FakeConnection, 'usable' | 'maxStreams'>>): void {
+  change(change: Partial<Pick<FakeConnection, 'usable' | 'maxStreams' | 'knowsLimits'>>): void {
     Object.assign(this, change)
     this.onChange()
   }

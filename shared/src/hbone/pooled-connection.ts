@@ -75,15 +75,19 @@ export class PooledConnection {
     void this.#establish(dialler, abort.signal)
   }
 
+  /** Being made; also while its peer has not said yet how many streams it takes. */
   get isConnecting(): boolean {
-    return this.#state.kind === 'connecting'
+    const state = this.#state
+    return state.kind === 'connecting' || (state.kind === 'ready' && !state.connection.knowsLimits)
   }
 
-  /** How many streams may be begun now. */
+  /** How many streams may be begun now: one before the peer's limit is known, for it refuses those above. */
   get room(): number {
     if (this.#state.kind !== 'ready') return 0
     const { connection } = this.#state
-    return connection.usable ? Math.min(this.#options.maxStreams, connection.maxStreams) - connection.activeStreams : 0
+    if (!connection.usable) return 0
+    const most = connection.knowsLimits ? connection.maxStreams : 1
+    return Math.min(this.#options.maxStreams, most) - connection.activeStreams
   }
 
   /** Since when it has no stream, in clock milliseconds; undefined while it has one or is not ready. */

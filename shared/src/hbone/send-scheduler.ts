@@ -24,6 +24,9 @@ const TURNS_BYTES = 2 * QUANTUM_BYTES
 /** With its header exactly four full TLS records. */
 const MAX_DATA_FRAME_BYTES = QUANTUM_BYTES - FRAME_HEADER_BYTES
 
+/** Dynamic table size update to 0 (RFC 7541 §6.3). */
+const EMPTY_TABLE = Buffer.of(0x20)
+
 /** A stream as the scheduler sees it. */
 export interface SendSource {
   readonly id: number
@@ -75,6 +78,8 @@ export class SendScheduler {
   #isWriting = false
   #isScheduled = false
   #isStopped = false
+  /** Our encoder's table, which it never uses, as the peer's decoder sees it. */
+  #headerTable: 'unused' | 'to be emptied' | 'emptied' = 'unused'
   #onIdle: (() => void) | undefined
   readonly #runScheduled = (): void => {
     this.#isScheduled = false
@@ -124,9 +129,19 @@ export class SendScheduler {
     this.frame(FrameType.goaway, 0, 0, payload)
   }
 
+  /**
+   * The peer's decoder has less room than both began with. We keep no table at all, but must say so, once, at the start of
+   * the next header block (RFC 7541 §4.2); nghttp2 takes its absence for a protocol error.
+   */
+  headerTableShrank(): void {
+    if (this.#headerTable === 'unused') this.#headerTable = 'to be emptied'
+  }
+
   headers(streamId: number, block: Buffer, endStream: boolean): void {
     if (this.#isStopped) return
-    this.#writer.headers(streamId, block, endStream)
+    const mustSay = this.#headerTable === 'to be emptied'
+    if (mustSay) this.#headerTable = 'emptied'
+    this.#writer.headers(streamId, mustSay ? Buffer.concat([EMPTY_TABLE, block]) : block, endStream)
     this.#controlAdded()
   }
 

@@ -45,6 +45,8 @@ export class PeerSettings {
   initialWindow = DEFAULT_WINDOW
   maxFrameBytes = DEFAULT_MAX_FRAME_BYTES
   maxConcurrentStreams = Number.POSITIVE_INFINITY
+  /** Of its HPACK decoder: the smallest that it ever named, for that is what our encoder must have agreed to. */
+  headerTableBytes = HEADER_TABLE_BYTES
 
   /** Takes over the payload of a SETTINGS frame; unknown settings are ignored. Throws ConnectionError on values not allowed. */
   apply(payload: Buffer): void {
@@ -56,6 +58,7 @@ export class PeerSettings {
   #set(id: number, value: number): void {
     if (id === Setting.enablePush && value > 1)
       throw new ConnectionError(ErrorCode.protocolError, `ENABLE_PUSH ${value}`)
+    if (id === Setting.headerTableSize) this.headerTableBytes = Math.min(this.headerTableBytes, value)
     if (id === Setting.maxConcurrentStreams) this.maxConcurrentStreams = value
     if (id === Setting.initialWindowSize) {
       if (value > MAX_WINDOW) throw new ConnectionError(ErrorCode.flowControlError, `INITIAL_WINDOW_SIZE ${value}`)

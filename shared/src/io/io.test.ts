@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { fork, type SendHandle } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -30,6 +31,10 @@ async function joined(io: ByteIo): Promise<{ a: Socket; b: Socket; splice: Splic
   return { a: left.socket, b: right.socket, splice: io.splice(left.end, right.end) }
 }
 
+function descriptors(): number {
+  return readdirSync('/proc/self/fd').length
+}
+
 for (const io of bothIos()) {
   const test = (name: string, body: (t: Test) => Promise<void>): void => void t.test(`${io.name}: ${name}`, body)
 
@@ -50,6 +55,21 @@ for (const io of bothIos()) {
         t.equal(splice.bytesBtoA, 3 * MIB)
       }),
     )
+  })
+
+  test('an end and a reset in one turn leave no descriptor behind', async (t) => {
+    const before = descriptors()
+    for (let i = 0; i < 5; i++) {
+      const { socket, end } = await accepted(io)
+      const lost = new Promise((resolve) => socket.on('error', () => {}).once('close', resolve))
+      const port = io.attach(end, { onData: () => {}, onEnd: () => {}, onTaken: () => {}, onError: () => {} })
+      port.end()
+      port.close(true)
+      socket.resume().end()
+      await lost
+    }
+    await eventually(() => descriptors() <= before, 'all descriptors are closed')
+    t.pass()
   })
 
   test('passes the end of one direction on and keeps the other open', async (t) => {

@@ -132,7 +132,10 @@ export class HandleTcp implements TcpEnd, TcpPort {
     this.#queue = undefined
     this.#ring?.release()
     this.#ring = undefined
-    if (!reset || this.#handle.reset() !== 0) this.#handle.close()
+    // A reset fails while a FIN is on its way, and a handle whose reset has failed can never be closed: Node takes it for
+    // closing. With the FIN sent everything was said anyway.
+    if (reset && this.#ending !== 'sent') this.#handle.reset()
+    else this.#handle.close()
   }
 
   #attach(owner: PortOwner, view: Buffer): void {

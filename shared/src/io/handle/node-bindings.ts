@@ -33,7 +33,7 @@ export interface TcpHandle extends StreamHandle {
   getsockname(out: AddressOut): number
   getpeername(out: AddressOut): number
   setNoDelay(on: boolean): number
-  /** Closes with RST; fails while a shutdown is under way. */
+  /** Closes with RST. Must not be called while a shutdown is under way: it fails, and the handle stays open for ever. */
   reset(): number
 }
 

@@ -93,7 +93,9 @@ export class StreamTcp implements TcpEnd, TcpPort {
     this.#state = 'closed'
     this.#owner = undefined
     this.#pending = 0
-    if (reset) this.#socket.resetAndDestroy()
+    // While a FIN is on its way a reset fails inside of Node, and the descriptor would stay open for ever.
+    const isEnding = this.#socket.writableEnded && this.#socket.writableLength === 0
+    if (reset && !isEnding) this.#socket.resetAndDestroy()
     else this.#socket.destroy()
   }
 
