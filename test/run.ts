@@ -9,14 +9,20 @@ import { Reporter } from './reporter.ts'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SUITES = [
   '{shared,ztunnel,waypoint}/src/**/*.test.ts',
-  'test/kit/**/*.test.ts',
+  'test/*.test.ts',
   'test/{integration,attacks,interop}/**/*.test.ts',
 ]
+/** Stories must also hold with these, for every ztunnel in them. */
+const STORIES = 'test/integration/'
+const VARIANTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  '2 workers': { AMBIT_TEST_WORKERS: '2' },
+  'public byte path': { AMBIT_TEST_IO: 'stream' },
+}
 const FILE_TIMEOUT_MS = 180_000
 const PARALLEL = 2
 
 const words = process.argv.slice(2)
-const unknown = words.find((word) => word.startsWith('--') && word !== '--no-checks')
+const unknown = words.find((word) => word.startsWith('--') && !['--no-checks', '--variants'].includes(word))
 if (unknown !== undefined) {
   process.stderr.write(`unknown option ${unknown}; see npm test -- --help\n`)
   process.exit(2)
@@ -25,6 +31,14 @@ const patterns = words.filter((word) => !word.startsWith('--'))
 const files = SUITES.flatMap((suite) =>
   globSync(suite, { cwd: ROOT, exclude: ['**/node_modules/**'] }).toSorted(),
 ).filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
+const runs: { readonly file: string; readonly name: string; readonly env: Readonly<Record<string, string>> }[] = [
+  ...files.map((file) => ({ file, name: file, env: {} })),
+]
+if (words.includes('--variants')) {
+  for (const [variant, env] of Object.entries(VARIANTS)) {
+    for (const file of files) if (file.startsWith(STORIES)) runs.push({ file, name: `${file} with ${variant}`, env })
+  }
+}
 if (files.length === 0) {
   process.stderr.write(`no test file has ${patterns.join(' or ')} in its path\n`)
   process.exit(2)
@@ -46,11 +60,11 @@ t.jobs = PARALLEL
 t.setTimeout(0)
 t.pipe(reporter, { end: false })
 await Promise.all(
-  files.map((file) => {
+  runs.map(({ file, name, env }) => {
     return t.spawn(process.execPath, ['--disable-warning=DEP0111', join(ROOT, file)], {
-      name: file,
+      name,
       timeout: FILE_TIMEOUT_MS,
-      env: { ...process.env, TAP_TIMEOUT: String(FILE_TIMEOUT_MS / 1_000) },
+      env: { ...process.env, ...env, TAP_TIMEOUT: String(FILE_TIMEOUT_MS / 1_000) },
       buffered: true,
       stdio: ['ignore', 'pipe', 'inherit'],
     })

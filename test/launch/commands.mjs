@@ -26,14 +26,15 @@ ztunnel. On a terminal it then stays up until Ctrl-C; otherwise it ends: exit co
     main: at('test/run.ts'),
     programs: [...TRAFFIC, 'openssl', 'nghttp', 'h2load'],
     needsNamespaces: true,
-    options: ['--no-checks'],
+    options: ['--no-checks', '--variants'],
     nodeFlags: [],
-    help: `usage: npm test [-- [--no-checks] [PATTERN ...]]
+    help: `usage: npm test [-- [--no-checks] [--variants] [PATTERN ...]]
 
 Checks types, lint and format, then runs every test; the last line is "N passed, N failed" (", N skipped").
 
   PATTERN      run only test files whose path contains one of these
   --no-checks  leave out types, lint and format
+  --variants   run the stories with two data workers and with the public byte path as well
   --help       this text
 `,
   },
