@@ -31,9 +31,12 @@ const patterns = words.filter((word) => !word.startsWith('--'))
 const files = SUITES.flatMap((suite) =>
   globSync(suite, { cwd: ROOT, exclude: ['**/node_modules/**'] }).toSorted(),
 ).filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
-const runs: { readonly file: string; readonly name: string; readonly env: Readonly<Record<string, string>> }[] = [
-  ...files.map((file) => ({ file, name: file, env: {} })),
-]
+interface Run {
+  readonly file: string
+  readonly name: string
+  readonly env: Readonly<Record<string, string>>
+}
+const runs: Run[] = files.map((file) => ({ file, name: file, env: {} }))
 if (words.includes('--variants')) {
   for (const [variant, env] of Object.entries(VARIANTS)) {
     for (const file of files) if (file.startsWith(STORIES)) runs.push({ file, name: `${file} with ${variant}`, env })
