@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { authority, CLIENT, SERVER, workload } from '../certificates/certificate-fixture.ts'
 import type { FakeClock } from '../clock/index.ts'
-import { ask, brief, endpointKit, PLAIN } from './http-fixture.ts'
+import { ask, brief, endpointKit, parse, PLAIN, raw } from './http-fixture.ts'
 import { assembleConfigDump, LogLevels, serveAdmin, type AdminOptions, type ConfigDumpParts } from './index.ts'
 
 interface Kit {
@@ -102,6 +102,22 @@ void t.test('what changes something is POST only, and not from a web page', asyn
   t.same(calls, [])
   t.same(brief(await ask(port, 'POST', '/quitquitquit')), [200, PLAIN, 'shutdown now\n'])
   t.same(calls, ['shutdown'])
+})
+
+void t.test('nothing is shown under another name than this machine’s own (DNS rebinding)', async (t) => {
+  const { port, calls } = await kit(t)
+  for (const path of ['/', '/config_dump', '/quitquitquit']) {
+    for (const host of ['evil.test', 'evil.test:15000', 'localhost.evil.test', '127.0.0.1.nip.io', '[::2]', '10.0.0.1'])
+      t.equal(
+        parse(await raw(port, `POST ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`)).status,
+        403,
+        host,
+      )
+  }
+  for (const host of ['localhost', 'LOCALHOST:15000', '127.0.0.1:1', '[::1]:15000'])
+    t.equal(parse(await raw(port, `GET / HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`)).status, 200, host)
+  t.equal(parse(await raw(port, 'GET / HTTP/1.0\r\n\r\n')).status, 200, 'HTTP/1.0 names nobody')
+  t.same(calls, [])
 })
 
 /** A dump with these certificates and nothing else. */
@@ -210,7 +226,7 @@ void t.test('a CPU profile is taken for as long as asked', async (t) => {
 void t.test('one CPU profile at a time; a client that leaves ends its own', async (t) => {
   const all = await kit(t)
   const socket = connect(all.port, '127.0.0.1').on('error', () => {})
-  socket.write('GET /debug/pprof/profile?seconds=300 HTTP/1.1\r\nhost: x\r\n\r\n')
+  socket.write('GET /debug/pprof/profile?seconds=300 HTTP/1.1\r\nhost: localhost\r\n\r\n')
   while (all.clock.pendingTimers === 0) await all.clock.advance(0)
   const second = await ask(all.port, 'GET', '/debug/pprof/profile')
   t.same(brief(second), [500, PLAIN, 'a CPU profile is being taken; try again when it has ended\n'])

@@ -35,8 +35,16 @@ export function serveAdmin(options: AdminOptions): Promise<HttpEndpoint> {
     ['/debug/pprof/heap', async () => attachment('heap.heapprofile', await profiler.heap())],
     ['/debug/pprof/heap/profiling', (request) => heapProfiling(profiler, request)],
   ])
-  const handler: Route = (request) => routes.get(request.path)?.(request) ?? text(404, 'not found\n')
+  const handler: Route = (request) => {
+    if (!isLocal(request.headers.host)) return text(403, 'ask for localhost, 127.0.0.1 or [::1]\n')
+    return routes.get(request.path)?.(request) ?? text(404, 'not found\n')
+  }
   return HttpEndpoint.listen({ ...options, handler })
+}
+
+/** A web page can have its own name lead here (DNS rebinding) and read what it gets; it cannot ask for another name. */
+function isLocal(host: string | undefined): boolean {
+  return host === undefined || /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i.test(host)
 }
 
 /** POST only, and not from a page in the browser of an operator who forwards the port. */

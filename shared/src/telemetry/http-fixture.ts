@@ -55,7 +55,7 @@ export function parse(answer: Buffer): Answer {
 }
 
 export async function ask(port: number, method: string, target: string, ...headers: string[]): Promise<Answer> {
-  const lines = [`${method} ${target} HTTP/1.1`, 'host: x', 'connection: close', ...headers]
+  const lines = [`${method} ${target} HTTP/1.1`, 'host: localhost', 'connection: close', ...headers]
   return parse(await raw(port, `${lines.join('\r\n')}\r\n\r\n`))
 }
 
