@@ -12,8 +12,8 @@ export function startApplications(mesh: TestMesh, pod: Pod): void {
   const config = mesh.files.write(
     `nginx-${pod.name}.conf`,
     `daemon off; master_process off; pid ${directory}/nginx-${pod.name}.pid; error_log stderr crit; user root;
-worker_rlimit_nofile 20000;
-events { worker_connections 16384; }
+worker_rlimit_nofile 65536;
+events { worker_connections 65536; }
 http {
   access_log off; keepalive_requests 100000000; keepalive_timeout 600; client_header_timeout 600;
   client_body_temp_path ${directory}; proxy_temp_path ${directory}; fastcgi_temp_path ${directory};

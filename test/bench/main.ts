@@ -77,11 +77,10 @@ async function measureAll({ mesh: built, variants }: Stage): Promise<void> {
 }
 
 async function measureMemory({ variants }: Stage): Promise<void> {
+  const proxied = variants.filter(({ name }) => name !== 'direct')
   for (const tunnels of TUNNELS) {
-    for (const variant of variants) {
-      if (variant.name === 'direct') continue
-      say(`${tunnels} idle tunnels over ${variant.name}`)
-      const kilobytes = await measureTunnels(variant, tunnels)
+    say(`${tunnels} idle tunnels over each`)
+    for (const [variant, kilobytes] of await measureTunnels(proxied, tunnels)) {
       perTunnel.push(`${tunnels} idle tunnels over ${variant.name}: ${kilobytes.toFixed(1)} KB each`)
       if (tunnels === TUNNELS.at(-1)) samples.add('pss_tunnel', variant.name, kilobytes)
     }
