@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SUITES = [
   '{shared,ztunnel,waypoint}/src/**/*.test.ts',
   'test/*.test.ts',
-  'test/{integration,attacks,interop}/**/*.test.ts',
+  'test/{integration,attacks,interop,demo}/**/*.test.ts',
 ]
 /** Stories must also hold with these, for every ztunnel in them. */
 const STORIES = 'test/integration/'

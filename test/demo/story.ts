@@ -38,7 +38,7 @@ export async function assemble(mesh: TestMesh): Promise<Cast> {
   const b = await mesh.addNode('b')
   const shop = await mesh.addPod(a, 'shop')
   const intruder = await mesh.addPod(a, 'intruder')
-  const orders = await mesh.addPod(b, 'orders', { policies: ['default/orders-clients'] })
+  const orders = await mesh.addPod(b, 'orders')
   const store = await mesh.addPod(b, 'store')
   const nginx = startNginx(mesh, orders)
   await startGreeter(orders).says(/listening/)
@@ -109,7 +109,7 @@ async function enrolment(mesh: TestMesh, { a, b, shop, intruder, orders, store }
     const { stdout, stderr } = await shop.run([
       process.execPath,
       '-e',
-      `require('net').connect(${GREETER_PORT}, '${orders.v4}').pipe(process.stdout)`,
+      `require('net').connect(${GREETER_PORT}, '${orders.v4}').on('error', (e) => console.error(e.message)).pipe(process.stdout)`,
     ])
     return { ok: stdout.startsWith('welcome'), observed: stdout.trim() || stderr.trim() }
   })
@@ -133,10 +133,14 @@ async function policy(mesh: TestMesh, { b, shop, intruder, orders }: Cast, check
       dryRun: false,
       rules: [[[{ principals }]]],
     })
+    orders.record['authorizationPolicies'] = ['default/orders-clients']
     mesh.save()
-    await eventually('the policy is in force', async () => !(await intruder.curl(orders.v4, WEB_PORT)).ok)
+    const refusal = { 'src.workload': 'intruder', error: /policy rejection/ }
+    const line = await eventually('the policy is in force', async () => {
+      const { ok } = await intruder.curl(orders.v4, WEB_PORT)
+      return ok ? undefined : b.proxy.logged(refusal)
+    })
     const allowed = await shop.curl(orders.v4, WEB_PORT)
-    const line = await b.proxy.access({ 'src.workload': 'intruder', error: /policy rejection/ })
     return { ok: allowed.ok, observed: `shop: allowed; intruder: ${String(line['error'])}` }
   })
 }

@@ -13,6 +13,9 @@ export interface AccessLine {
   readonly [key: string]: unknown
 }
 
+/** Keys of an access line with the value, or a pattern of the value, that each must have. */
+export type Wanted = Readonly<Record<string, string | number | RegExp>>
+
 /** A running ztunnel on a node: the control process and its workers. */
 export class ZtunnelProcess {
   readonly program: Program
@@ -71,18 +74,21 @@ export class ZtunnelProcess {
     })
   }
 
-  /** Waits for an access line in which every key has the value, or matches the pattern. */
-  access(wanted: Readonly<Record<string, string | number | RegExp>>): Promise<AccessLine> {
+  /** The first access line so far in which every key has the value, or matches the pattern. */
+  logged(wanted: Wanted): AccessLine | undefined {
+    return this.lines.find((line) => {
+      return Object.entries(wanted).every(([key, value]) => {
+        const found = line[key]
+        return value instanceof RegExp ? typeof found === 'string' && value.test(found) : found === value
+      })
+    })
+  }
+
+  /** Waits for an access line that `logged` finds. */
+  access(wanted: Wanted): Promise<AccessLine> {
     return eventually(
       `an access line with ${JSON.stringify(wanted, (_, value: unknown) => (value instanceof RegExp ? String(value) : value))}`,
-      () => {
-        return this.lines.find((line) => {
-          return Object.entries(wanted).every(([key, value]) => {
-            const found = line[key]
-            return value instanceof RegExp ? typeof found === 'string' && value.test(found) : found === value
-          })
-        })
-      },
+      () => this.logged(wanted),
     )
   }
 

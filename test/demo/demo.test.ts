@@ -1,0 +1,27 @@
+// The demo as `npm start -- --json` runs it, so that what a newcomer sees first is never broken.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { t } from 'tap'
+
+const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
+/** What the demo promises to show; a check that went missing is a failure too. */
+const CHECKS = 14
+
+const skip = process.env['AMBIT_WITHOUT_NAMESPACES'] ? 'network namespaces are not available' : false
+
+void t.test('the demo', { skip }, async (t) => {
+  const demo = spawn(process.execPath, ['--disable-warning=DEP0111', MAIN, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const closed = once(demo, 'close')
+  const [stdout, stderr] = await Promise.all([text(demo.stdout), text(demo.stderr)])
+  const [code] = (await closed) as [number | null]
+  const { checks } = JSON.parse(stdout) as {
+    readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly observed: string }[]
+  } // our own output
+  for (const { name, ok, observed } of checks) t.ok(ok, name, { observed })
+  t.equal(checks.length, CHECKS)
+  t.equal(code, 0, stderr)
+})
