@@ -15,7 +15,7 @@ async function main() {
   }
   await ensurePackages()
   const node = projectNode()
-  if (command.needsNamespaces && process.getuid?.() !== 0) {
+  if (command.needsNamespaces && process.getuid?.() !== 0 && !process.env.AMBIT_IN_USER_NAMESPACE) {
     const code = await enterUserNamespace(process.argv.slice(2))
     if (code !== undefined) return code
     process.stderr.write('ambit: no root and no user namespaces here: what needs network namespaces is skipped\n')

@@ -35,6 +35,13 @@ export class Reporter extends Transform {
     this.push(`${ok ? 'ok    ' : 'not ok'} ${name}\n${ok ? '' : `${detail}\n`}`)
   }
 
+  /** Counts a test file that cannot run here. */
+  skip(name: string, reason: string): void {
+    if (this.#skipsFail) this.#failed++
+    else this.#skipped++
+    this.push(`SKIPPED ${name}: ${reason}\n`)
+  }
+
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#parser.write(chunk)
     done()
@@ -47,9 +54,7 @@ export class Reporter extends Transform {
 
   #count(result: Result): void {
     if (result.skip || result.todo) {
-      if (this.#skipsFail) this.#failed++
-      else this.#skipped++
-      this.push(`SKIPPED ${result.fullname} > ${result.name}: ${String(result.skip || result.todo)}\n`)
+      this.skip(`${result.fullname} > ${result.name}`, String(result.skip || result.todo))
     } else if (result.ok) this.#passed++
     else {
       this.#failed++

@@ -3,10 +3,11 @@ import { fileURLToPath } from 'node:url'
 import { run } from './run.mjs'
 
 const LAUNCHER = fileURLToPath(new URL('../launch.mjs', import.meta.url))
-const UNSHARE = ['--user', '--map-root-user', '--net', '--mount']
+// The user stays who it is, with every capability: tcpdump, seeing root, would change its groups, which no such namespace allows.
+const UNSHARE = ['--user', '--map-current-user', '--keep-caps', '--net', '--mount']
 
 /**
- * Without root: runs the launcher again as the root of a user namespace, with a network of its own and an empty /run for the
+ * Without root: runs the launcher again with all capabilities in a user namespace, with a network of its own and an empty /run for the
  * names of further namespaces. Answers its exit code, or undefined where the kernel does not allow it.
  */
 export async function enterUserNamespace(words) {
