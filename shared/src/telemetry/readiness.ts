@@ -1,6 +1,12 @@
 /** What still has to happen before the program is ready. Tasks are few and named in the code. */
 export class Readiness {
   readonly #pending = new Set<string>()
+  readonly #onReady: (() => void) | undefined
+
+  /** `onReady` is called each time that nothing is pending any more. */
+  constructor(onReady?: () => void) {
+    this.#onReady = onReady
+  }
 
   /** The program is not ready until `done` is called with the same name. */
   begin(name: string): void {
@@ -8,7 +14,7 @@ export class Readiness {
   }
 
   done(name: string): void {
-    this.#pending.delete(name)
+    if (this.#pending.delete(name) && this.isReady) this.#onReady?.()
   }
 
   get isReady(): boolean {

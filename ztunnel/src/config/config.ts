@@ -306,7 +306,7 @@ function readDrainDeadline(env: Environment): number {
     'TERMINATION_GRACE_PERIOD_SECONDS',
     0,
     { min: 0, max: 86_400 },
-    'the pod’s grace period; 0: not known',
+    'grace period of the pod; 0: not known',
   )
   const fromGraceS = graceS === 0 ? 5 : graceS > 10 ? graceS - 5 : Math.max(graceS - 1, 1)
   return env.durationMs(

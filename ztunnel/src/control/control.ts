@@ -33,7 +33,7 @@ const KILL_MARGIN_MS = 2_000
 export class Control {
   readonly #config: ZtunnelConfig
   readonly #logging: OpenedLog
-  readonly #readiness = new Readiness()
+  readonly #readiness: Readiness
   readonly #mesh: Mesh
   readonly #meshFile: LocalFileSource
   readonly #ca: CaClient
@@ -55,6 +55,7 @@ export class Control {
     const clock = systemClock
     this.#config = config
     this.#logging = logging
+    this.#readiness = new Readiness(() => log.info('ready', { pods: this.#pods.captured.size }))
     this.#mesh = new Mesh({ nodeName: worker.nodeName })
     this.#meshFile = new LocalFileSource({
       from: config.localMesh,

@@ -152,7 +152,7 @@ function credentialsOf(rootsPem: string, options: CaChannelOptions): ChannelCred
       },
     })
   } catch (cause) {
-    throw new CaError('bad-roots', `The CA server’s roots cannot be used: ${messageOf(cause)}`, { cause })
+    throw new CaError('bad-roots', `The roots of the CA server cannot be used: ${messageOf(cause)}`, { cause })
   }
 }
 

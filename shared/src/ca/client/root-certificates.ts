@@ -14,9 +14,9 @@ const MAX_ROOTS_BYTES = 1024 * 1024
  */
 export async function readRootCertificates(roots: string): Promise<string> {
   if (roots === 'SYSTEM') return getCACertificates('system').join('\n')
-  if (roots.includes('-----BEGIN')) return checked(roots, 'The text given as the CA server’s roots')
+  if (roots.includes('-----BEGIN')) return checked(roots, 'The text given as roots of the CA server')
   const pem = await read(roots)
-  return checked(pem, `The CA server’s roots file ${roots}`)
+  return checked(pem, `The file ${roots} with the roots of the CA server`)
 }
 
 async function read(path: string): Promise<string> {
@@ -25,7 +25,11 @@ async function read(path: string): Promise<string> {
     if (size > MAX_ROOTS_BYTES) throw new Error(`it is longer than ${MAX_ROOTS_BYTES} bytes`)
     return await readFile(path, 'utf8')
   } catch (cause) {
-    throw new CaError('bad-roots', `The CA server’s roots file ${path} cannot be read: ${messageOf(cause)}`, { cause })
+    throw new CaError(
+      'bad-roots',
+      `The file ${path} with the roots of the CA server cannot be read: ${messageOf(cause)}`,
+      { cause },
+    )
   }
 }
 
