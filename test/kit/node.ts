@@ -1,5 +1,6 @@
+import { must } from './command.ts'
 import type { Pod } from './pod.ts'
-import { nodeAddress, type NodePlace } from './topology.ts'
+import { inside, nodeAddress, type NodePlace } from './topology.ts'
 import type { ZtunnelProcess } from './ztunnel-process.ts'
 
 /** A node of the test's mesh. */
@@ -17,6 +18,11 @@ export class TestNode {
 
   get v4(): string {
     return nodeAddress(this.place).v4
+  }
+
+  /** Runs a program in the node's namespace; throws where it fails. */
+  must(words: readonly string[]): Promise<string> {
+    return must([...inside(this.place.namespace), ...words])
   }
 
   /** The proxy of this node; throws where none was started. */

@@ -13,7 +13,8 @@ const CONNECTION_MARK = '0x111'
  * The redirection of one pod, IPv4 and IPv6, as one atomic script that replaces what was there; established connections live
  * on. The same effect as Istio's in-pod rules, and one thing they lack: the proxy's leg over lo gets a conntrack zone of its
  * own. Without it a connection hangs whenever the kernel picks, for that leg, a port that the same client already uses
- * towards the same port (tried: equal ports hang 3 s).
+ * towards the same port (tried: equal ports hang 3 s). And only connections that the proxy dials are noted, and only the
+ * application's packets routed back: routing the proxy's own ones again cost 6 % of its time at 64 connections' requests.
  */
 export function inPodRules(packetMark: number): string {
   const mark = `0x${(packetMark & 0xfff).toString(16)}`
@@ -31,12 +32,12 @@ table inet ${IN_POD_TABLE} {
   chain remember {
     comment "a packet of the proxy that came over lo: note it on the connection"
     type filter hook prerouting priority mangle; policy accept;
-    meta mark & ${MASK} == ${mark} ct mark set ct mark & 0xfffff000 | ${CONNECTION_MARK}
+    meta mark & ${MASK} == ${mark} ct direction original ct mark set ct mark & 0xfffff000 | ${CONNECTION_MARK}
   }
   chain route_back {
     comment "the application's answers on such a connection: back to the proxy over lo"
     type route hook output priority mangle; policy accept;
-    ct mark & ${MASK} == ${CONNECTION_MARK} meta mark set ct mark
+    meta mark & ${MASK} != ${mark} ct mark & ${MASK} == ${CONNECTION_MARK} meta mark set ct mark
   }
   chain inbound {
     type nat hook prerouting priority dstnat; policy accept;
