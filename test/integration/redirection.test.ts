@@ -1,7 +1,8 @@
 // What of a captured pod's traffic is taken and what is not, and that the capture comes, holds and goes without a trace.
 import t from 'tap'
 import { SECRET, startNginx, startRedis, WEB_PORT, REDIS_PORT } from '../demo/programs.ts'
-import { command, eventually, inside, must, TestMesh, type Pod, type TestNode } from '../kit/index.ts'
+import { command, eventually, inside, must, TestMesh, type TestNode } from '../kit/index.ts'
+import { listening, networkOf } from './network-of.ts'
 
 t.setTimeout(120_000)
 
@@ -99,7 +100,7 @@ void t.test('redirection', async (t) => {
       const after = await Promise.all([networkOf(server.place.namespace), networkOf(b.place.namespace)])
       t.same(after, before)
       t.equal(await fromNode(b, server.v4), `server says ${SECRET} to 10.1.2.1`, 'in the clear')
-      t.equal(await listening(server), '', 'no listener is left')
+      await eventually('no listener is left', async () => (await listening(server)).length === 0)
       t.equal(await b.proxy.metric('workload_manager_proxies_started_total'), 1, 'by the successor')
       t.equal(await b.proxy.metric('workload_manager_proxies_stopped_total'), 1)
     })
@@ -107,20 +108,6 @@ void t.test('redirection', async (t) => {
     t.same(await mesh.close(), [])
   }
 })
-
-/** Rules and routes of a namespace as text, without the link-local ones that the kernel adds when it likes. */
-async function networkOf(namespace: string): Promise<string> {
-  const parts = [
-    ['nft', 'list', 'ruleset'],
-    ['ip', 'rule'],
-    ['ip', '-6', 'rule'],
-    ['ip', 'route', 'show', 'table', 'all'],
-    ['ip', '-6', 'route', 'show', 'table', 'all'],
-  ]
-  const texts = await Promise.all(parts.map((words) => must([...inside(namespace), ...words])))
-  const lines = texts.join('---\n').split('\n')
-  return lines.filter((line) => !/fe80|ff00::|dev pod2\d\d/.test(line)).join('\n')
-}
 
 /** What a process of the node itself gets from the web server. */
 async function fromNode(node: TestNode, address: string, port = WEB_PORT): Promise<string> {
@@ -132,9 +119,4 @@ async function fromNode(node: TestNode, address: string, port = WEB_PORT): Promi
 
 function mendings(node: TestNode): number {
   return node.proxy.program.output.split('"redirection was changed by someone and is mended"').length
-}
-
-async function listening(pod: Pod): Promise<string> {
-  const { stdout } = await pod.run(['sh', '-c', 'ss -Hltn | grep -E ":1500[168] " || true'])
-  return stdout.trim()
 }

@@ -29,9 +29,13 @@ export class ZtunnelProcess {
   /** Resolves when the readiness port says so; throws with the output when the program ends before. */
   async ready(): Promise<void> {
     await eventually(`${this.program.name} is ready`, async () => {
-      return !this.program.isRunning || (await this.get(15_021, '/healthz/ready')) === 'ready\n'
+      return !this.program.isRunning || (await this.isReady())
     })
     if (!this.program.isRunning) throw new Error(`${this.program.name} ended: ${this.program.output.slice(-4_000)}`)
+  }
+
+  async isReady(): Promise<boolean> {
+    return (await this.get(15_021, '/healthz/ready')) === 'ready\n'
   }
 
   /** Body of a GET on one of its admin ports, from the node itself. */
@@ -94,8 +98,8 @@ export class ZtunnelProcess {
 
   /** Process ids of the data workers, oldest first. */
   async workers(): Promise<readonly number[]> {
-    const children = await must(['ps', '-o', 'pid=', '--ppid', String(this.program.pid), '--sort=start_time'])
-    return children.split('\n').flatMap((line) => (line.trim() === '' ? [] : Number(line)))
+    const children = await must(['ps', '-o', 'pid=,args=', '--ppid', String(this.program.pid), '--sort=start_time'])
+    return children.split('\n').flatMap((line) => (line.includes('/worker/main') ? Number.parseInt(line, 10) : []))
   }
 
   /** SIGTERM and the exit code. */

@@ -50,8 +50,10 @@ const DEFAULT_MARK = 1_337
 export class CapturedPods {
   readonly #options: CapturedPodsOptions
   readonly #captured = new Map<string, CapturedPod>()
+  readonly #serving = new Map<string, CapturedPod>()
   readonly #pending = new Map<string, PodPlace>()
   #retry: Timer | undefined
+  #isStopped = false
   /** Changes run one after the other: a pod that is removed and added again must not race with itself. */
   #queue: Promise<void> = Promise.resolve()
 
@@ -59,10 +61,17 @@ export class CapturedPods {
     this.#options = options
   }
 
+  /** The pods whose traffic is redirected. */
   get captured(): ReadonlyMap<string, CapturedPod> {
     return this.#captured
   }
 
+  /** Those whose listeners are open: the captured ones, those about to be, and those about to be let go. */
+  get serving(): ReadonlyMap<string, CapturedPod> {
+    return this.#serving
+  }
+
+  /** Those that could not be captured yet. */
   get pending(): ReadonlyMap<string, PodPlace> {
     return this.#pending
   }
@@ -70,6 +79,7 @@ export class CapturedPods {
   /** Resolves when the change is done. A pod that fails is logged, stays pending and is tried again every 5 s. */
   change(added: readonly PodPlace[], removed: readonly string[]): Promise<void> {
     this.#queue = this.#queue.then(async () => {
+      if (this.#isStopped) return
       for (const uid of removed) await this.#release(uid)
       await Promise.all(added.map((place) => this.#capture(place)))
       this.#changed()
@@ -77,10 +87,11 @@ export class CapturedPods {
     return this.#queue
   }
 
-  /** Lets go of the listeners, for drain. The redirection stays: a successor serves it, and without one the pods fail closed. */
+  /** Lets go of the listeners, for drain, and takes no more changes. The redirection stays: a successor serves it, and without one the pods fail closed. */
   stop(): void {
+    this.#isStopped = true
     this.#cancelRetry()
-    for (const { listeners } of this.#captured.values()) closeListeners(listeners)
+    for (const { listeners } of this.#serving.values()) closeListeners(listeners)
   }
 
   #cancelRetry(): void {
@@ -90,29 +101,46 @@ export class CapturedPods {
 
   async #capture(place: PodPlace): Promise<void> {
     const { log } = this.#options
-    const name = `${place.namespace}/${place.name}`
     try {
-      const namespace = NetworkNamespace.open(place.netns)
-      let listeners: readonly PodListener[] = []
+      const captured = this.#serve(place)
       try {
-        listeners = openListeners(this.#options.io, namespace, this.#options.listen)
-        const captured = { pod: place, listeners, namespace, redirection: this.#redirection(namespace) }
-        this.#options.onListening(captured)
         await this.#letProbesPass(captured)
         await captured.redirection?.install()
-        this.#captured.set(place.uid, captured)
-        this.#pending.delete(place.uid)
-        this.#options.started.add(1)
-        log.info('pod captured', { pod: name })
       } catch (error) {
-        closeListeners(listeners)
-        namespace.close()
+        this.#end(captured)
         throw error
       }
+      this.#captured.set(place.uid, captured)
+      this.#pending.delete(place.uid)
+      this.#options.started.add(1)
+      log.info('pod captured', { pod: nameOf(place) })
     } catch (error) {
       this.#pending.set(place.uid, place)
-      log.error('pod not captured, trying again in 5 s', { pod: name, error: messageOf(error) })
+      log.error('pod not captured, trying again in 5 s', { pod: nameOf(place), error: messageOf(error) })
     }
+  }
+
+  /** Opens the pod's listeners, all or none, and lets the workers accept from them. */
+  #serve(place: PodPlace): CapturedPod {
+    const namespace = NetworkNamespace.open(place.netns)
+    try {
+      const listeners = openListeners(this.#options.io, namespace, this.#options.listen)
+      const captured = { pod: place, listeners, namespace, redirection: this.#redirection(namespace) }
+      this.#serving.set(place.uid, captured)
+      this.#options.onListening(captured)
+      return captured
+    } catch (error) {
+      namespace.close()
+      throw error
+    }
+  }
+
+  /** Nothing is redirected to the pod's listeners (any more). */
+  #end(captured: CapturedPod): void {
+    this.#serving.delete(captured.pod.uid)
+    this.#options.onRemoved(captured)
+    closeListeners(captured.listeners)
+    captured.namespace.close()
   }
 
   #redirection(namespace: NetworkNamespace): Redirection | undefined {
@@ -132,31 +160,49 @@ export class CapturedPods {
   }
 
   async #release(uid: string): Promise<void> {
+    const place = this.#pending.get(uid)
+    if (place) await this.#forget(place)
     this.#pending.delete(uid)
     const captured = this.#captured.get(uid)
     if (!captured) return
-    this.#captured.delete(uid)
-    const { log } = this.#options
-    const name = `${captured.pod.namespace}/${captured.pod.name}`
-    try {
-      await captured.redirection?.remove()
-      await this.#options.probes?.remove(uid)
-    } catch (error) {
-      log.warn('redirection not removed', { pod: name, error: messageOf(error) })
-    }
-    this.#options.onRemoved(captured)
-    closeListeners(captured.listeners)
-    captured.namespace.close()
+    await this.#stopRedirecting(captured.pod, captured.redirection)
+    this.#captured.delete(uid) // after the redirection: whoever reads that it is not captured finds it so
+    this.#end(captured)
     this.#options.stopped.add(1)
-    log.info('pod released', { pod: name })
+    this.#options.log.info('pod released', { pod: nameOf(captured.pod) })
+  }
+
+  /** A pod that could not be captured may still be redirected, by a predecessor or by half. */
+  async #forget(place: PodPlace): Promise<void> {
+    let namespace: NetworkNamespace
+    try {
+      namespace = NetworkNamespace.open(place.netns)
+    } catch {
+      return // The pod is gone, and its rules with it.
+    }
+    await this.#stopRedirecting(place, this.#redirection(namespace))
+    namespace.close()
+  }
+
+  async #stopRedirecting(pod: Pod, redirection: Redirection | undefined): Promise<void> {
+    try {
+      await redirection?.remove()
+      await this.#options.probes?.remove(pod.uid)
+    } catch (error) {
+      this.#options.log.warn('redirection not removed', { pod: nameOf(pod), error: messageOf(error) })
+    }
   }
 
   #changed(): void {
     this.#options.onChanged()
-    if (this.#pending.size === 0) return this.#cancelRetry()
+    if (this.#isStopped || this.#pending.size === 0) return this.#cancelRetry()
     this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
       this.#retry = undefined
       void this.change([...this.#pending.values()], [])
     })
   }
+}
+
+function nameOf({ namespace, name }: Pod): string {
+  return `${namespace}/${name}`
 }

@@ -208,7 +208,7 @@ export class Control {
     for (const update of meshBatches(this.#mesh.snapshot())) worker.send({ type: 'mesh', update })
     this.#crlFile?.sendTo((message) => worker.send(message))
     this.#certificates.sendAll((message) => worker.send(message))
-    for (const captured of this.#pods.captured.values()) handOver(worker, captured)
+    for (const pod of this.#pods.serving.values()) handOver(worker, pod)
   }
 
   #received(worker: DataWorker, message: FromWorker): void {
