@@ -208,7 +208,17 @@ void t.test('lines are gathered for a moment, then written together, one write a
   t.same(written, ['a\nb\n'], 'the next waits for the one under way')
   finish()
   t.same(written, ['a\nb\n', 'c\n'])
+  writer.write('d\n')
   finish()
+  t.equal(written.length, 2, 'a line that came during a write has its moment too')
+  await clock.advance(20)
+  t.same(written, ['a\nb\n', 'c\n', 'd\n'])
+  writer.write('e\n')
+  const flushed = writer.flush()
+  finish()
+  t.equal(written[3], 'e\n', 'but does not make a flush wait')
+  finish()
+  await flushed
   t.equal(clock.pendingTimers, 0)
 })
 
@@ -242,8 +252,9 @@ void t.test('a reader that stands still costs lines, which are counted, and neve
   })
   const line = `${'x'.repeat(99)}\n`
   for (let i = 0; i < 1000; i++) writer.write(line)
+  const flushed = writer.flush()
   for (let i = 0; i < 20; i++) finish()
-  await writer.flush()
+  await flushed
   const text = written.join('')
   const kept = text.split('x\n').length - 1
   t.equal(dropped.length, 1)
