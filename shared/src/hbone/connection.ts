@@ -91,6 +91,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.send = new SendScheduler({
       port,
       slabs: io.slabs,
+      readSlabs: io.readSlabs,
       maxQueuedControlBytes: limits.maxQueuedControlBytes,
       onOverflow: () =>
         setImmediate(() =>

@@ -3,6 +3,7 @@ import { HeapSlab, HEADROOM_BYTES, SlabPool, type SecurePort, type Slab } from '
 import { turn } from '../io/io-fixture.ts'
 import { FRAME_HEADER_BYTES, FrameType } from './frames.ts'
 import { SendScheduler, type SendSource } from './send-scheduler.ts'
+import type { Stash } from './stash.ts'
 
 const QUANTUM = 65_527
 
@@ -43,7 +44,7 @@ class FakeSource implements SendSource {
   sendWindow = 1e9
   quota = 0
   served: number
-  stash: Buffer | undefined
+  stash: Stash | undefined
   waitsFor: 'nothing' | 'turn' | 'window' = 'nothing'
   canSend = true
   left: number
@@ -90,6 +91,7 @@ function world(): World {
   const scheduler = new SendScheduler({
     port,
     slabs: new SlabPool(262_144, 4),
+    readSlabs: new SlabPool(65_536, 4),
     maxQueuedControlBytes: 1_048_576,
     onOverflow: () => {
       throw new Error('overflow')

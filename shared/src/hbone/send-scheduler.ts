@@ -2,6 +2,7 @@ import type { SecurePort, Slab, SlabPool } from '../io/index.ts'
 import { HEADROOM_BYTES } from '../io/index.ts'
 import { Flag, FRAME_HEADER_BYTES, FrameType, putFrameHeader, putUint32, DEFAULT_WINDOW } from './frames.ts'
 import { FrameWriter } from './frame-writer.ts'
+import { Stash } from './stash.ts'
 
 /** What one stream may send before others have their turn: one read of the application. */
 const QUANTUM_BYTES = 65_536
@@ -37,7 +38,7 @@ export interface SendSource {
   /** Bytes that it had its turns for, on a scale that all streams of the connection share. */
   served: number
   /** Read from the application and not yet sent: at most one read. The application is not read meanwhile. */
-  stash: Buffer | undefined
+  stash: Stash | undefined
   /** `turn`: waits for its turn. `window`: waits for the peer's credit. */
   waitsFor: 'nothing' | 'turn' | 'window'
   /** False once the stream is closed: it is dropped from all queues. */
@@ -50,6 +51,8 @@ export interface SendSource {
 export interface SendSchedulerOptions {
   readonly port: SecurePort
   readonly slabs: SlabPool
+  /** For stashes: one read of an application each. */
+  readonly readSlabs: SlabPool
   readonly maxQueuedControlBytes: number
   /** More control frames wait than allowed: the peer does not read. Called at most once. */
   onOverflow(): void
@@ -161,7 +164,7 @@ export class SendScheduler {
     const length = end - start
     if (source.stash !== undefined) {
       // A public-API stream may hand out one more chunk after it was paused.
-      source.stash = Buffer.concat([source.stash, slab.bytes.subarray(start, end)])
+      source.stash.append(slab.bytes, start, end)
       return
     }
     if (source.served < this.#level - MAX_LAG_BYTES) source.served = this.#level - MAX_LAG_BYTES
@@ -169,7 +172,7 @@ export class SendScheduler {
       ? this.#sendDirectly(source, slab, start, end)
       : this.#gather(source, slab.bytes, start, end)
     if (sent < length) {
-      source.stash = Buffer.from(slab.bytes.subarray(start + sent, end))
+      source.stash = new Stash(this.#options.readSlabs, slab.bytes, start + sent, end)
       this.#wait(source)
     } else if (source.quota <= 0 || (this.#isWriting && sent >= DIRECT_BYTES)) this.#wait(source)
   }
@@ -324,9 +327,13 @@ export class SendScheduler {
     return this.#turns.splice(best, 1)[0]
   }
 
-  #sendStash(source: SendSource, stash: Buffer): number {
-    const sent = this.#gather(source, stash, 0, stash.length)
-    source.stash = sent === stash.length ? undefined : stash.subarray(sent)
+  #sendStash(source: SendSource, stash: Stash): number {
+    const sent = this.#gather(source, stash.memory, stash.start, stash.start + stash.length)
+    stash.drop(sent)
+    if (stash.length === 0) {
+      source.stash = undefined
+      stash.release()
+    }
     return sent
   }
 }

@@ -121,7 +121,7 @@ export async function endOf(t: Test, io: ByteIo, { client, server, clock }: Conn
   client.drain()
   await Promise.all([client.closed, server.closed])
   t.equal(clock.pendingTimers, 0)
-  await eventually(() => io.slabs.lent === 0, 'all memory is given back')
+  await eventually(() => io.slabs.lent + io.readSlabs.lent === 0, 'all memory is given back')
 }
 
 /** Values in the order of arrival, for tests that wait for them. */

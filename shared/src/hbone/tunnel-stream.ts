@@ -6,6 +6,7 @@ import type { Delivery, DeliveryTarget } from './delivery.ts'
 import { ReceiveWindow } from './flow-control.ts'
 import { ErrorCode, FrameType } from './frames.ts'
 import { HboneError } from './hbone-error.ts'
+import type { Stash } from './stash.ts'
 import type { SendScheduler, SendSource } from './send-scheduler.ts'
 
 /** What a stream needs of its connection. */
@@ -51,7 +52,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
   sendWindow: number
   quota = 0
   served: number
-  stash: Buffer | undefined
+  stash: Stash | undefined
   waitsFor: 'nothing' | 'turn' | 'window' = 'nothing'
   pendingSlab: Slab | undefined
   pendingStart = 0
@@ -219,7 +220,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
       this.#fail(error)
       return
     }
-    this.stash = undefined
+    this.#dropStash()
     this.#localEnded = true
     this.#remoteEnded = true
     this.#settle()
@@ -246,7 +247,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
     if (this.#isOver) return
     this.head = undefined
     this.#sendReset(h2Code)
-    this.stash = undefined
+    this.#dropStash()
     this.#localEnded = this.#remoteEnded = true
     if (this.#appState === 'none') this.#complete()
     else this.#settle()
@@ -334,10 +335,15 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
 
   #release(): void {
     this.#app = undefined
-    this.stash = undefined
+    this.#dropStash()
     this.#early = undefined
     this.#hold(-this.#held)
     this.#host.remove(this)
+  }
+
+  #dropStash(): void {
+    this.stash?.release()
+    this.stash = undefined
   }
 
   #sendReset(h2Code: number): void {

@@ -76,6 +76,8 @@ export interface ByteIo {
   readonly name: 'handle' | 'stream'
   /** Memory for frames on their way out, shared by all connections of this io. */
   readonly slabs: SlabPool
+  /** Memory for one read of an application that cannot be sent at once. */
+  readonly readSlabs: SlabPool
   /** Takes ownership of a bound (and possibly listening) TCP socket. Throws IoError. */
   adopt(fd: number): ListenHandle
   /**

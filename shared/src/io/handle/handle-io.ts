@@ -41,6 +41,10 @@ export class HandleIo implements ByteIo {
     return this.#memory.slabs
   }
 
+  get readSlabs(): HandleMemory['readSlabs'] {
+    return this.#memory.readSlabs
+  }
+
   adopt(fd: number): ListenHandle {
     const handle = this.#memory.bindings.newTcp('server')
     const status = handle.open(fd)

@@ -31,6 +31,8 @@ export class HandleMemory {
   readonly scratchView: Buffer
   /** At most 32 × 256 KB = 8 MB stay idle. */
   readonly slabs = new SlabPool(SLAB_BYTES, 32)
+  /** At most 32 × 64 KB = 2 MB stay idle. */
+  readonly readSlabs = new SlabPool(SCRATCH_BYTES, 32)
   readonly smallSlabs = new SlabPool(SMALL_SLAB_BYTES, 64)
   readonly tinySlabs = new SlabPool(TCP_SMALL_BYTES, 256)
   #spareWrite: WriteRequest | undefined

@@ -20,11 +20,14 @@ import { StreamTcp } from './stream-tcp.ts'
 
 const SLAB_BYTES = 262_144
 const MAX_IDLE_SLABS = 16
+const READ_BYTES = 65_536
+const MAX_IDLE_READS = 32
 
 /** The fallback: Node's public streams. */
 export class StreamIo implements ByteIo {
   readonly name = 'stream'
   readonly slabs = new SlabPool(SLAB_BYTES, MAX_IDLE_SLABS)
+  readonly readSlabs = new SlabPool(READ_BYTES, MAX_IDLE_READS)
 
   adopt(fd: number): ListenHandle {
     // Node opens a descriptor only as a socket; its handle is what can be sent to a child and listened on.
