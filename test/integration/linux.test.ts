@@ -14,10 +14,12 @@ import {
 } from '../../ztunnel/src/linux/index.ts'
 import { IN_POD_TABLE } from '../../ztunnel/src/linux/in-pod-rules.ts'
 import { nftGeneration } from '../../ztunnel/src/linux/nft-generation.ts'
+import { libcGetsockopt, SOL_TCP } from '../../ztunnel/src/linux/libc.ts'
 import { applyNft, digestOfTable } from '../../ztunnel/src/linux/nftables.ts'
 import { eventually, TestMesh } from '../kit/index.ts'
 
 const PORT = 9_000
+const TCP_NODELAY = 1
 const LISTEN: ListenOptions = {
   address: '::',
   port: PORT,
@@ -65,15 +67,18 @@ void t.test('namespaces, sockets and rules', async (t) => {
       io.adopt(fd).close()
     })
 
-    await t.test('accepted connections have the keepalive of their listener', async (t) => {
+    await t.test('accepted connections have the keepalive of their listener and delay nothing', async (t) => {
       const { fd } = listenTcp(inPod, LISTEN)
-      const accepted: { destroy(reset?: boolean): void }[] = []
+      const accepted: { readonly fd: number; destroy(reset?: boolean): void }[] = []
       const listener = io.listen(io.adopt(fd), 128, (end) => accepted.push(end))
       const client = prepareTcp(inPod, { family: 4, mark: undefined, keepAlive: undefined, userTimeoutMs: undefined })
       const connected = await io.connect(client, { address: pod.v4, port: PORT }, { timeoutMs: 5_000 })
       await eventually('accepted', () => accepted.length === 1)
       const sockets = await pod.must(['ss', '-Htno', 'state', 'established', 'sport', '=', `:${PORT}`])
       t.match(sockets, /timer:\(keepalive,1min1\dsec/)
+      const [noDelay, length] = [Buffer.alloc(4), Buffer.from([4, 0, 0, 0])]
+      t.equal(libcGetsockopt(accepted[0]?.fd ?? -1, SOL_TCP, TCP_NODELAY, noDelay, length), 0)
+      t.equal(noDelay.readInt32LE(), 1)
       for (const end of [...accepted, connected]) end.destroy()
       listener.close()
     })

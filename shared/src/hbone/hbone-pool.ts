@@ -98,10 +98,11 @@ export class HbonePool {
    * A tunnel to `authority` over a connection of `key`. A request that the peer certainly did not process is sent once more
    * on another connection. Rejects with HboneError.
    */
-  async open(request: PoolRequest): Promise<OutgoingTunnel> {
+  open(request: PoolRequest): Promise<OutgoingTunnel> {
     if (this.#state === 'destroyed')
-      throw new HboneError('aborted', 'The tunnel pool is closed', { source: 'internal' })
-    if (request.signal?.aborted) throw new HboneError('aborted', 'The caller gave up', { source: 'downstream' })
+      return Promise.reject(new HboneError('aborted', 'The tunnel pool is closed', { source: 'internal' }))
+    if (request.signal?.aborted)
+      return Promise.reject(new HboneError('aborted', 'The caller gave up', { source: 'downstream' }))
     let key = this.#keys.get(request.key)
     if (!key) this.#keys.set(request.key, (key = new PoolKey(request.key, this.#host)))
     return key.open(request)

@@ -95,20 +95,18 @@ export class PooledConnection {
     return this.#state.kind === 'ready' ? this.#state.idleSinceMs : undefined
   }
 
-  /** Begins a stream. To be called only where there is room. */
-  async open(request: TunnelRequest): Promise<OutgoingTunnel> {
+  /** Begins a stream. To be called only where there is room; whoever awaits the answer tells `hasAnswered`. */
+  open(request: TunnelRequest): Promise<OutgoingTunnel> {
     if (this.#state.kind !== 'ready')
-      throw new HboneError('h2', 'The tunnel connection has ended', { unprocessed: true })
+      return Promise.reject(new HboneError('h2', 'The tunnel connection has ended', { unprocessed: true }))
     this.#state.idleSinceMs = undefined
-    try {
-      const tunnel = await this.#state.connection.open(request)
-      this.#served()
-      return tunnel
-    } catch (error) {
-      if (error instanceof HboneError && error.code === 'status') this.#served()
-      this.#watchIdle() // a request that could not be sent has changed nothing
-      throw error
-    }
+    return this.#state.connection.open(request)
+  }
+
+  /** What became of a stream that was begun by `open`. */
+  hasAnswered(error?: unknown): void {
+    if (error === undefined || (error instanceof HboneError && error.code === 'status')) this.#served()
+    if (error !== undefined) this.#watchIdle() // a request that could not be sent has changed nothing
   }
 
   /** Takes no new streams and closes after the last one. */

@@ -9,7 +9,7 @@ export function encodeSocketAddress({ address, port }: SocketAddress): Buffer {
   bytes.writeUInt16LE(family === 6 ? AF_INET6 : AF_INET, 0)
   bytes.writeUInt16BE(port, 2)
   if (family === 6) bytes.write(addressBits(address).toString(16).padStart(32, '0'), 8, 'hex')
-  else bytes.writeUInt32BE(Number(addressBits(address)), 4)
+  else for (const [index, part] of address.split('.').entries()) bytes[4 + index] = Number(part)
   return bytes
 }
 

@@ -29,12 +29,10 @@ const TCP_KEEPIDLE = 4
 const TCP_KEEPINTVL = 5
 const TCP_KEEPCNT = 6
 const TCP_USER_TIMEOUT = 18
-const IP_FREEBIND = 15
 const IP_TRANSPARENT = 19
 const IP_BIND_ADDRESS_NO_PORT = 24
 const IPV6_V6ONLY = 26
 const IPV6_TRANSPARENT = 75
-const IPV6_FREEBIND = 78
 const SO_ORIGINAL_DST = 80
 
 export interface ListenOptions {
@@ -144,7 +142,6 @@ function openTcp(namespace: NetworkNamespace, family: Family): number {
 function bindForeign(fd: number, family: Family, source: string): void {
   const level = family === 6 ? SOL_IPV6 : SOL_IP
   setOption(fd, level, family === 6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1)
-  setOption(fd, level, family === 6 ? IPV6_FREEBIND : IP_FREEBIND, 1)
   setOption(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1)
   const bytes = encodeSocketAddress({ address: source, port: 0 })
   checked(libcBind(fd, bytes, bytes.length), `bind ${source}`)

@@ -64,7 +64,8 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
   const { remote: source, local: accepted, peer } = tunnel.connection
   try {
     // What is asked for.
-    const local = await ownWorkload(proxy)
+    const found = ownWorkload(proxy)
+    const local = found instanceof Promise ? await found : found
     const target = whatFor(proxy, tunnel, local)
     const facts = { source, destination: target.upstream, identity: peer, network: config.network }
     const connection = new CarriedConnection(proxy, recorder.opened(describe(proxy, tunnel, local, target)), {
@@ -105,12 +106,12 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
   }
 }
 
-async function ownWorkload(proxy: PodProxy): Promise<Workload> {
-  try {
-    return await proxy.localWorkload()
-  } catch (error) {
+function ownWorkload(proxy: PodProxy): Workload | Promise<Workload> {
+  const found = proxy.localWorkload()
+  if (!(found instanceof Promise)) return found
+  return found.catch((error: unknown) => {
     throw new Refusal(503, messageOf(error))
-  }
+  })
 }
 
 /** The application that a CONNECT names, by Istio's order of checks. Throws Refusal. */

@@ -27,21 +27,23 @@ type Carriable = Exclude<OutboundRoute, { kind: 'refuse' }>
 export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void> {
   const { recorder } = proxy.context
   const source = end.remote
-  let target = end.local
+  let target: SocketAddress | undefined
   recorder.socketOpened('source')
   try {
     // Where was it going, and who are we.
-    target = originalDestination(end.fd, source.address.includes(':') ? 6 : 4)
-    if (isLoopback(target.address) && isProxyPort(target.port)) throw new Error('attempted recursive call to ourselves')
-    const local = await proxy.localWorkload()
+    const wanted = originalDestination(end.fd, source.address.includes(':') ? 6 : 4)
+    target = wanted
+    if (isLoopback(wanted.address) && isProxyPort(wanted.port)) throw new Error('attempted recursive call to ourselves')
+    const found = proxy.localWorkload()
+    const local = found instanceof Promise ? await found : found
     // Who serves that.
-    const route = chooseRoute(proxy, local, source, target)
+    const route = chooseRoute(proxy, local, source, wanted)
     const record = recorder.opened(describe(local, proxy, source, route))
     const connection = new CarriedConnection(proxy, record, {
       direction: 'outbound',
       summarise: () => ({
         src: formatSocketAddress(source),
-        originalDst: formatSocketAddress(target),
+        originalDst: formatSocketAddress(wanted),
         actualDst: formatSocketAddress(route.dial),
         protocol: route.kind === 'hbone' ? 'HBONE' : 'TCP',
       }),
@@ -49,7 +51,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     })
     try {
       // Reach it and carry.
-      const upstream = await reach(proxy, { local, source, target, end, record, connection }, route)
+      const upstream = await reach(proxy, { local, source, target: wanted, end, record, connection }, route)
       await connection.carry(upstream)
       connection.end()
     } catch (error) {
@@ -57,8 +59,9 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
       connection.end(error)
     }
   } catch (error) {
+    const dst = target ?? end.local
     end.destroy(true)
-    recorder.denied({ direction: 'outbound', src: source, dst: target, error: messageOf(error) })
+    recorder.denied({ direction: 'outbound', src: source, dst, error: messageOf(error) })
   } finally {
     recorder.socketClosed('source')
   }
@@ -79,7 +82,9 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: Carriable): Promi
   let route = first
   for (let count = 1; ; count++) {
     try {
-      return await open(proxy, attempt, route)
+      if (route.kind === 'hbone') return (await openTunnel(proxy, attempt, route)).splice(attempt.end)
+      const upstream = await dialFromPod(proxy, route.dial, { signal: attempt.connection.signal })
+      return proxy.context.io.splice(attempt.end, upstream)
     } catch (error) {
       const failure =
         route.kind === 'hbone'
@@ -107,14 +112,8 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: Carriable): Promi
   }
 }
 
-async function open(proxy: PodProxy, attempt: Attempt, route: Carriable): Promise<Splice> {
-  if (route.kind === 'hbone') return (await openTunnel(proxy, attempt, route)).splice(attempt.end)
-  const upstream = await dialFromPod(proxy, route.dial, { signal: attempt.connection.signal })
-  return proxy.context.io.splice(attempt.end, upstream)
-}
-
 /** A stream of a pooled HBONE connection. The pool's key is Istio's: who we are, who may answer, where, and from where. */
-async function openTunnel(
+function openTunnel(
   proxy: PodProxy,
   { local, source, connection }: Attempt,
   route: Extract<Carriable, { kind: 'hbone' }>,

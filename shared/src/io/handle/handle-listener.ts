@@ -24,6 +24,8 @@ export class HandleListener implements TcpListener {
     this.#onAccept = onAccept
     this.#backlog = backlog
     handle.onconnection = (status, client) => this.#accept(status, client)
+    // Accepted sockets inherit it: one call here instead of one for each of them.
+    handle.setNoDelay(true)
     const status = handle.listen(backlog)
     if (status !== 0) {
       handle.close()
@@ -59,7 +61,6 @@ export class HandleListener implements TcpListener {
       client.close()
       return
     }
-    client.setNoDelay(true)
     this.#accepted++
     this.#onAccept(new HandleTcp(this.#memory, client, remote))
   }
