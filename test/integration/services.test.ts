@@ -75,14 +75,14 @@ void t.test('services of two nodes', async (t) => {
     }
 
     /** Waits until exactly these pods answer, all of them and no other. */
-    async function answering(pods: readonly Pod[]): Promise<void> {
+    async function answering(pods: readonly Pod[], host = VIP): Promise<void> {
       const wanted = pods
         .map(({ name }) => name)
         .toSorted()
         .join(' ')
       let last = ''
       await eventually(`only ${wanted} answer`, async () => {
-        last = [...(await answers())].toSorted().join(' ')
+        last = [...(await answers(host))].toSorted().join(' ')
         if (last !== wanted) throw new Error(`${last} answered`)
         return true
       })
@@ -90,7 +90,7 @@ void t.test('services of two nodes', async (t) => {
 
     await t.test('a virtual address reaches every endpoint on every node, at its target port', async (t) => {
       await answering(servers)
-      t.strictSame(await answers(VIP_V6), new Set(servers.map(({ name }) => name)), 'over IPv6 too')
+      await answering(servers, VIP_V6)
       for (const [node, direction] of [
         [a, 'outbound'],
         [b, 'inbound'],
