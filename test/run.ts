@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SUITES = [
   '{shared,ztunnel,waypoint}/src/**/*.test.ts',
   'test/*.test.ts',
-  'test/{integration,attacks,interop,demo}/**/*.test.ts',
+  'test/{launch,integration,attacks,interop,demo}/**/*.test.ts',
 ]
 /** Stories: made of nodes and pods. Without network namespaces they cannot run, and they hold with these variants too. */
 const STORIES = ['test/integration/', 'test/demo/']

@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util'
 import { commands } from './commands.mjs'
 
 /** Something the user typed that is not understood: exit code 2. */
@@ -7,15 +8,17 @@ export class Usage extends Error {}
 export function parseArguments([name, ...rest]) {
   const command = Object.hasOwn(commands, name ?? '') ? commands[name] : undefined
   if (!command) throw new Usage(name === undefined ? 'which command?' : `unknown command ${name}`)
-  // Commands without a text here print their own.
-  const wantsHelp = command.help !== undefined && rest.some((word) => word === '--help' || word === '-h')
-  const unknown = rest.find(
-    (word) => word.startsWith('-') && command.options !== undefined && !known(word, command.options),
-  )
-  if (unknown !== undefined) throw new Usage(`unknown option ${unknown} of ${name}`)
+  // Commands without options here parse and describe their own.
+  const wantsHelp = command.options !== undefined && parse(name, command, rest).help === true
   return { command, rest, wantsHelp }
 }
 
-function known(word, options) {
-  return word === '--help' || word === '-h' || options.includes(word.split('=')[0])
+function parse(name, { options, takesWords }, args) {
+  const help = { type: 'boolean', short: 'h' }
+  try {
+    return parseArgs({ args, options: { ...options, help }, allowPositionals: takesWords }).values
+  } catch (error) {
+    // Node's second sentence is about words that begin with a dash; nothing here takes one.
+    throw new Usage(`${name}: ${error.message.split('. ')[0]}; see --help`)
+  }
 }

@@ -4,13 +4,20 @@ const at = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 
 const TRAFFIC = ['ip', 'nft', 'curl', 'nginx', 'redis-server', 'redis-cli', 'tcpdump', 'ps']
 
-/** The commands of package.json: the program behind each, what it needs, the options that it knows and what it says about itself. */
+const FLAG = { type: 'boolean' }
+const VALUE = { type: 'string' }
+
+/**
+ * The commands of package.json: the program behind each, what it needs, the options that it knows, whether it takes words beside
+ * them, and what it says about itself.
+ */
 export const commands = {
   demo: {
     main: at('test/demo/main.ts'),
     programs: TRAFFIC,
     needsNamespaces: true,
-    options: ['--json'],
+    options: { json: FLAG },
+    takesWords: false,
     nodeFlags: [],
     help: `usage: npm start [-- --json]
 
@@ -26,7 +33,8 @@ ztunnel. On a terminal it then stays up until Ctrl-C; otherwise it ends: exit co
     main: at('test/run.ts'),
     programs: [...TRAFFIC, 'openssl', 'nghttp', 'h2load'],
     needsNamespaces: true,
-    options: ['--no-checks', '--variants'],
+    options: { 'no-checks': FLAG, variants: FLAG },
+    takesWords: true,
     nodeFlags: [],
     help: `usage: npm test [-- [--no-checks] [--variants] [PATTERN ...]]
 
@@ -42,7 +50,8 @@ Checks types, lint and format, then runs every test; the last line is "N passed,
     main: at('test/bench/main.ts'),
     programs: [...TRAFFIC, 'iperf3', 'wrk', 'h2load'],
     needsNamespaces: true,
-    options: ['--json', '--envoy', '--runs', '--seconds'],
+    options: { json: FLAG, envoy: FLAG, runs: VALUE, seconds: VALUE },
+    takesWords: true,
     nodeFlags: [],
     help: `usage: npm run bench [-- [--json] [--envoy] [--runs N] [--seconds N] [WORK ...]]
 
@@ -61,7 +70,8 @@ the medians and the ratios.
     main: at('test/bench/profile.ts'),
     programs: [...TRAFFIC, 'iperf3', 'wrk'],
     needsNamespaces: true,
-    options: ['--seconds', '--work', '--side'],
+    options: { seconds: VALUE, work: VALUE, side: VALUE },
+    takesWords: false,
     nodeFlags: [],
     help: `usage: npm run profile [-- [--work WORK] [--side SIDE] [--seconds N]]
 

@@ -13,6 +13,9 @@ usage: ztunnel [proxy [ztunnel]]   run until SIGTERM, SIGINT or POST /quitquitqu
 Configured by environment variables, Istio's where one exists:
 `
 
+/** The words that may stand at each place. */
+const KNOWN = [['proxy', 'version', '--version', 'help', '--help', '-h'], ['ztunnel']]
+
 function help(): string {
   const lines = describeVariables().map(({ name, fallback, meaning }) => {
     return `  ${name.padEnd(33)} ${meaning}${fallback ? ` [${fallback}]` : ''}`
@@ -36,11 +39,12 @@ async function run(): Promise<number> {
 }
 
 async function main(words: readonly string[]): Promise<number> {
-  const [word] = words
-  switch (word) {
-    case undefined:
-    case 'proxy':
-      return run()
+  const unknown = words.find((word, index) => !KNOWN[index]?.includes(word))
+  if (unknown !== undefined) {
+    process.stderr.write(`ztunnel: unknown argument "${unknown}"; see: ztunnel help\n`)
+    return 2
+  }
+  switch (words[0]) {
     case 'version':
     case '--version':
       process.stdout.write(`${version()}\n`)
@@ -50,9 +54,9 @@ async function main(words: readonly string[]): Promise<number> {
     case '-h':
       process.stdout.write(help())
       return 0
+    case undefined:
     default:
-      process.stderr.write(`ztunnel: unknown argument "${word}"\n\n${USAGE}  see: ztunnel help\n`)
-      return 1
+      return run()
   }
 }
 

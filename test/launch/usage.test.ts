@@ -1,0 +1,38 @@
+// What the user typed and nobody understands: exit code 2 and a line that says so, before anything is installed or started.
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { command } from '../kit/index.ts'
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+const LAUNCH = at('../launch.mjs')
+
+for (const [words, wanted] of [
+  [['demo', 'foo'], /'foo'/],
+  [['demo', '--foo'], /'--foo'/],
+  [['demo', '--json=yes'], /'--json'/],
+  [['test', '--foo'], /'--foo'/],
+  [['bench', '--foo'], /'--foo'/],
+  [['profile', 'foo'], /'foo'/],
+  [['profile', '--work'], /--work/],
+  [['ztunnel', 'foo'], /"foo"/],
+  [['ztunnel', 'proxy', 'foo'], /"foo"/],
+  [['ca', 'foo'], /"foo"/],
+  [['foo'], /foo/],
+  [[], /which command/],
+] as const) {
+  void t.test(`usage error: ${words.join(' ') || 'no command'}`, async (t) => {
+    const { code, stdout, stderr } = await command([process.execPath, LAUNCH, ...words])
+    t.equal(code, 2)
+    t.match(stderr, wanted)
+    t.equal(stdout, '')
+    t.notMatch(stderr, /^\s+at /m, 'no stack trace')
+  })
+}
+
+for (const name of ['demo', 'test', 'bench', 'profile', 'ztunnel', 'ca']) {
+  void t.test(`${name} --help`, async (t) => {
+    const { code, stdout } = await command([process.execPath, LAUNCH, name, '--help'])
+    t.equal(code, 0)
+    t.match(stdout, /usage/)
+  })
+}
