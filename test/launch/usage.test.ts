@@ -36,3 +36,10 @@ for (const name of ['demo', 'test', 'bench', 'profile', 'ztunnel', 'ca']) {
     t.match(stdout, /usage/)
   })
 }
+
+void t.test('.ci/run', async (t) => {
+  const help = await command([at('../../.ci/run'), '--help'])
+  t.match(help, { code: 0, stdout: /usage: \.ci\/run/, stderr: '' })
+  const wrong = await command([at('../../.ci/run'), 'foo'])
+  t.match(wrong, { code: 2, stdout: '', stderr: /foo/ })
+})
