@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { startNginx, underLoad, WEB_PORT } from '../demo/programs.ts'
-import { command, eventually, Talker, TestMesh, type Pod, type TestNode } from '../kit/index.ts'
+import { command, eventually, inside, Talker, TestMesh, type Pod, type TestNode } from '../kit/index.ts'
 import { ECHO_PORT, LOAD, twoNodes } from './two-nodes.ts'
 
 t.setTimeout(120_000)
@@ -38,6 +38,8 @@ void t.test('certificates: the CA is away at start, comes, and gives new ones un
       t.notOk((await client.curl(server.v4, WEB_PORT, '/', ['-m', '3'])).ok)
       const labels = { reporter: 'source', response_flags: 'IDENTITY_ERROR' }
       t.ok((await a.proxy.metric('istio_tcp_connections_failed_total', labels)) > 0, 'counted for what it is')
+      await command([...inside(a.place.namespace), 'curl', '-sS', '-m', '3', `http://${server.v4}:15008/`])
+      t.ok(await b.proxy.access({ direction: 'inbound', error: /^signing error: / }), 'told as Istio tells it')
       const since = Date.now()
       await mesh.startCa()
       await eventually('requests are answered', async () => (await client.curl(server.v4, WEB_PORT)).ok)

@@ -63,6 +63,8 @@ void t.test('redirection', async (t) => {
         t.equal(await fromNode(a, server.v4, port), 'refused', `in plaintext, ${port}`)
       }
       t.notOk((await client.curl(server.v4, 15_008)).ok)
+      t.equal(await fromNode(a, server.v4, 15_008), 'refused', 'in plaintext, 15008')
+      t.ok(await b.proxy.access({ direction: 'inbound', error: 'tls handshake error: http request' }))
       t.match((await client.curl(server.v4, WEB_PORT)).stdout, SECRET, 'and it goes on')
     })
 

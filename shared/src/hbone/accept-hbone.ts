@@ -110,7 +110,7 @@ class ServerConnection implements HboneServerConnection {
       this.peer = peer
       return this.#begin(port)
     } catch (error) {
-      throw HboneError.from(error, 'tls', 'accept an HBONE connection')
+      throw HboneError.from(error, 'tls')
     }
   }
 

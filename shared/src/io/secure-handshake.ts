@@ -4,6 +4,12 @@ import { peerChainOf } from '../certificates/index.ts'
 import { messageOf } from '../errors/index.ts'
 import type { SecureOptions } from './byte-io.ts'
 import { IoError } from './io-error.ts'
+import { tlsReason } from './tls-reason.ts'
+
+/** Begins every message, as in Istio's access log. */
+const FAILED = 'tls handshake error'
+/** A half-open socket tells its end only. */
+const LEFT = ['end', 'close'] as const
 
 export interface Handshaken<Peer> {
   readonly socket: TLSSocket
@@ -19,7 +25,7 @@ export function handshake<Peer>(raw: Socket, options: SecureOptions<Peer>): Prom
   return new Promise((resolve, reject) => {
     if (options.signal?.aborted === true) {
       raw.destroy()
-      reject(new IoError('aborted', 'TLS handshake: aborted by the caller'))
+      reject(new IoError('aborted', `${FAILED}: aborted by the caller`))
       return
     }
     const socket = options.role === 'server' ? serverSocket(raw, options) : clientSocket(raw, options)
@@ -27,7 +33,7 @@ export function handshake<Peer>(raw: Socket, options: SecureOptions<Peer>): Prom
       timer.cancel()
       options.signal?.removeEventListener('abort', onAbort)
       socket.removeListener('error', onError)
-      socket.removeListener('close', onClose)
+      for (const event of LEFT) socket.removeListener(event, onLeft)
     }
     const fail = (error: IoError): void => {
       finish()
@@ -36,24 +42,24 @@ export function handshake<Peer>(raw: Socket, options: SecureOptions<Peer>): Prom
       socket.destroy()
       reject(error)
     }
-    const onAbort = (): void => fail(new IoError('aborted', 'TLS handshake: aborted by the caller'))
-    const onError = (cause: Error): void => fail(new IoError('tls', `TLS handshake: ${cause.message}`, { cause }))
-    const onClose = (): void => fail(new IoError('tls', 'TLS handshake: the peer closed the connection'))
+    const onAbort = (): void => fail(new IoError('aborted', `${FAILED}: aborted by the caller`))
+    const onError = (cause: Error): void => fail(new IoError('tls', `${FAILED}: ${tlsReason(cause)}`, { cause }))
+    const onLeft = (): void => fail(new IoError('tls', `${FAILED}: the peer closed the connection`))
     const onSecure = (): void => {
       try {
         const peer = options.verify(peerChainOf(socket))
         finish()
         resolve({ socket, peer })
       } catch (cause) {
-        fail(new IoError('tls-verify', `the peer's certificate is refused: ${messageOf(cause)}`, { cause }))
+        fail(new IoError('tls-verify', `${FAILED}: the peer's certificate is refused: ${messageOf(cause)}`, { cause }))
       }
     }
     const timer = options.clock.after(options.handshakeTimeoutMs, () =>
-      fail(new IoError('handshake-timeout', `TLS handshake: not done within ${options.handshakeTimeoutMs} ms`)),
+      fail(new IoError('handshake-timeout', `${FAILED}: not done within ${options.handshakeTimeoutMs} ms`)),
     )
     options.signal?.addEventListener('abort', onAbort)
     socket.on('error', onError)
-    socket.on('close', onClose)
+    for (const event of LEFT) socket.on(event, onLeft)
     socket.once(options.role === 'server' ? 'secure' : 'secureConnect', onSecure)
   })
 }

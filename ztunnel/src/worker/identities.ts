@@ -1,7 +1,7 @@
 import type { SecureContext } from 'node:tls'
 import { secureContextFor, type WorkloadCertificate } from '@ambit/shared/certificates'
 import type { SpiffeId } from '@ambit/shared/identity'
-import { ConnectionError } from './connection-error.ts'
+import { IdentityError } from './identity-error.ts'
 
 /** A certificate ready for handshakes. */
 export interface Credentials {
@@ -36,7 +36,7 @@ export class Identities {
     this.#options = options
   }
 
-  /** The current certificate, also when expired (the peer decides). Throws ConnectionError `identity`. */
+  /** The current certificate, also when expired (the peer decides). Throws IdentityError. */
   get(identity: SpiffeId): Credentials | Promise<Credentials> {
     const key = identity.toString()
     return this.#current.get(key) ?? this.#wait(key)
@@ -54,8 +54,7 @@ export class Identities {
 
   /** The control process could not get it: those who wait fail, the next connection asks again. */
   fail(identity: string, reason: string): void {
-    for (const waiter of this.#take(identity))
-      waiter.reject(new ConnectionError('IDENTITY_ERROR', `identity error: ${reason}`))
+    for (const waiter of this.#take(identity)) waiter.reject(new IdentityError(reason))
   }
 
   forget(identity: string): void {
@@ -65,8 +64,7 @@ export class Identities {
 
   #wait(key: string): Promise<Credentials> {
     const waiting = this.#waiting.get(key) ?? []
-    if (waiting.length >= MAX_WAITERS)
-      throw new ConnectionError('IDENTITY_ERROR', 'identity error: too many connections wait for the certificate')
+    if (waiting.length >= MAX_WAITERS) throw new IdentityError('too many connections wait for the certificate')
     if (waiting.length === 0) {
       this.#waiting.set(key, waiting)
       this.#options.request(key)

@@ -9,6 +9,7 @@ import { resolveInbound, type InboundTarget } from '../routing/index.ts'
 import { CarriedConnection } from './carry.ts'
 import { ConnectionError } from './connection-error.ts'
 import { dialApplication } from './dial.ts'
+import { IdentityError } from './identity-error.ts'
 import { PeerTls } from './peer-tls.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
@@ -42,7 +43,9 @@ export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Prom
     await connection.closed
   } catch (error) {
     end.destroy(true)
-    recorder.denied({ direction: 'inbound', src: remote, dst: local, error: messageOf(error) })
+    // Without a certificate of ours TLS cannot even begin, which Istio calls a signing error here.
+    const text = error instanceof IdentityError ? `signing error: ${error.reason}` : messageOf(error)
+    recorder.denied({ direction: 'inbound', src: remote, dst: local, error: text })
   } finally {
     recorder.socketClosed('destination')
   }
