@@ -7,6 +7,7 @@ import { t } from 'tap'
 import { Reporter } from './reporter.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const LEFTOVERS = join(ROOT, 'test/kit/leftovers.ts')
 const SUITES = [
   '{shared,ztunnel,waypoint}/src/**/*.test.ts',
   'test/*.test.ts',
@@ -72,7 +73,7 @@ t.setTimeout(0)
 t.pipe(reporter, { end: false })
 await Promise.all(
   runnable.map(({ file, name, env }) => {
-    return t.spawn(process.execPath, ['--disable-warning=DEP0111', join(ROOT, file)], {
+    return t.spawn(process.execPath, ['--disable-warning=DEP0111', '--import', LEFTOVERS, join(ROOT, file)], {
       name,
       timeout: FILE_TIMEOUT_MS,
       env: { ...process.env, ...env, TAP_TIMEOUT: String(FILE_TIMEOUT_MS / 1_000) },

@@ -168,13 +168,14 @@ for (const io of bothIos()) {
   })
 
   test('accepts what waits in the queue when the listener is closed', async (t) => {
-    const { listener, port } = listen(io)
+    const { listener, port, next } = listen(io)
     // The kernel completes these handshakes at once; the loop has not accepted any of them.
     const sockets = Array.from({ length: 20 }, () => dial(io, port))
     listener.close()
     listener.close()
     for (const socket of sockets) (await socket).destroy()
     await eventually(() => listener.accepted === 20, 'all are accepted')
+    for (let ends = 0; ends < 20; ends++) (await next()).destroy()
     for (let turns = 0; turns < 8; turns++) await turn()
     await t.rejects(dial(io, port), { code: 'refused' })
   })
@@ -187,7 +188,8 @@ for (const io of bothIos()) {
     // A raw TCP handle: Node passes it on, its types do not name it.
     child.send('listen', handle as unknown as SendHandle, { keepOpen: true })
     await once(child, 'message')
-    t.equal(String(await readAll(await client(bound.port))), 'child')
+    const first = await client(bound.port)
+    t.equal(String(await readAll(first)), 'child')
     // Stopped: the kernel fills the queue, which has room for two, and answers no further SYN.
     child.kill('SIGSTOP')
     const waiting = await Promise.all([client(bound.port), client(bound.port)])
@@ -205,6 +207,7 @@ for (const io of bothIos()) {
     for (const socket of waiting) t.equal(String(await readAll(socket)), 'child')
     next.kill('SIGKILL')
     await once(next, 'exit')
+    for (const socket of [first, ...waiting]) socket.destroy()
     handle.close()
   })
 
