@@ -9,6 +9,8 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const IDLE_S = 20
 /** What Node itself opens and keeps. */
 const OF_NODE = /^(?:anon_inode:|pipe:|\/dev\/|\/proc\/)/
+/** The way back for threads that enter other namespaces; ztunnel opens it once. */
+const HOME = existsSync('/proc/self/ns/net') ? readlinkSync('/proc/self/ns/net') : undefined
 
 const atStart = new Set(descriptors())
 
@@ -53,7 +55,7 @@ function descriptors(): readonly string[] {
   return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
       const what = readlinkSync(`/proc/self/fd/${fd}`)
-      return OF_NODE.test(what) ? [] : [`${fd} → ${what}`]
+      return OF_NODE.test(what) || what === HOME ? [] : [`${fd} → ${what}`]
     } catch {
       // That of the directory that was read just now.
       return []
