@@ -9,6 +9,7 @@ import { MeshFiles, type Resource } from './mesh-files.ts'
 import { TestNode } from './node.ts'
 import { Pod, type PodOptions } from './pod.ts'
 import { Program } from './program.ts'
+import { namespacePrefix } from './run-id.ts'
 import {
   createFabric,
   createNode,
@@ -47,7 +48,7 @@ export class TestMesh {
   readonly environment: Record<string, string> = {}
   /** Output of ztunnels goes to files of the mesh instead of being collected. */
   logsToFiles = false
-  readonly #prefix = `am${process.pid.toString(36)}${randomBytes(2).toString('hex')}`
+  readonly #prefix = `${namespacePrefix()}${process.pid.toString(36)}${randomBytes(2).toString('hex')}`
   readonly #programs: Program[] = []
   readonly #ztunnels: ZtunnelProcess[] = []
   readonly #captures: Capture[] = []

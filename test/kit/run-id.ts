@@ -1,0 +1,12 @@
+/** Variable by which a run of the tests marks all that is of it: its value is part of every name that a mesh gives. */
+export const RUN_VARIABLE = 'AMBIT_TEST_RUN'
+
+/** Begins the name of every namespace of the run. */
+export function namespacePrefix(run = process.env[RUN_VARIABLE] ?? ''): string {
+  return `am${run}`
+}
+
+/** Begins the name of every directory of the run. */
+export function directoryPrefix(run = process.env[RUN_VARIABLE] ?? ''): string {
+  return `ambit-test-${run}`
+}
