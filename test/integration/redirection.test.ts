@@ -106,6 +106,27 @@ void t.test('redirection', async (t) => {
       t.equal(await b.proxy.metric('workload_manager_proxies_started_total'), 1, 'by the successor')
       t.equal(await b.proxy.metric('workload_manager_proxies_stopped_total'), 1)
     })
+
+    await t.test('a pod that was captured and released leaves no descriptor', async (t) => {
+      // The pod above was taken and released already: what is opened once and kept, such as the way to the CA, is open.
+      const before = await b.proxy.descriptors()
+      const pods = await Promise.all(['one', 'two', 'three'].map((name) => mesh.addPod(b, name)))
+      for (let round = 0; round < 2; round++) {
+        await mesh.enrol([server, ...pods])
+        const during = await b.proxy.descriptors()
+        t.ok((during['socket'] ?? 0) > (before['socket'] ?? 0), 'listeners and namespaces are held meanwhile')
+        await eventually('served', async () => (await client.curl(server.v4, WEB_PORT)).stdout.includes(SECRET))
+        await mesh.enrol([server, ...pods], false)
+      }
+      await eventually('as before', async () => {
+        const after = await b.proxy.descriptors()
+        return (
+          JSON.stringify(sorted(after)) === JSON.stringify(sorted(before)) ||
+          Promise.reject(new Error(`${JSON.stringify(before)} became ${JSON.stringify(after)}`))
+        )
+      })
+      for (const pod of pods) t.same(await listening(pod), [])
+    })
   } finally {
     t.same(await mesh.close(), [])
   }
@@ -117,6 +138,10 @@ async function fromNode(node: TestNode, address: string, port = WEB_PORT): Promi
   const curl = ['curl', '-sS', '-g', '--noproxy', '*', '-m', '5', url]
   const { code, stdout } = await command([...inside(node.place.namespace), ...curl])
   return code === 0 ? stdout.trim() : 'refused'
+}
+
+function sorted(counts: Readonly<Record<string, number>>): readonly [string, number][] {
+  return Object.entries(counts).toSorted(([a], [b]) => (a < b ? -1 : 1))
 }
 
 function mendings(node: TestNode): number {

@@ -5,6 +5,9 @@ import { eventually } from './eventually.ts'
 /** Output that is kept of a program; the oldest goes first. */
 const MAX_OUTPUT = 16 * 1024 * 1024
 
+/** A program has ended, but a child of it still holds its output: the rest is waited for no longer than this. */
+const OUTPUT_GRACE_MS = 1_000
+
 export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Output goes there and is not collected: for what says much while something is measured. */
@@ -41,9 +44,18 @@ export class Program {
         this.#code = null
         resolve(null)
       })
-      this.#child.once('close', (code) => {
+      const ended = (code: number | null): void => {
+        clearTimeout(patience)
         this.#code = code
         resolve(code)
+      }
+      let patience: NodeJS.Timeout | undefined
+      this.#child.once('close', ended)
+      this.#child.once('exit', (code) => {
+        patience = setTimeout(() => {
+          for (const output of [this.#child.stdout, this.#child.stderr]) output?.destroy()
+          ended(code)
+        }, OUTPUT_GRACE_MS)
       })
     })
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Capture } from './capture.ts'
@@ -8,7 +8,9 @@ import { Janitor } from './janitor.ts'
 import { MeshFiles, type Resource } from './mesh-files.ts'
 import { TestNode } from './node.ts'
 import { Pod, type PodOptions } from './pod.ts'
+import { familyOf, inNetworks } from './processes.ts'
 import { Program } from './program.ts'
+import { namespacesOf, outlasting } from './remains.ts'
 import { namespacePrefix } from './run-id.ts'
 import {
   createFabric,
@@ -54,6 +56,8 @@ export class TestMesh {
   readonly #captures: Capture[] = []
   readonly #janitor = new Janitor(this.#prefix, this.files.directory)
   readonly #extraNamespaces: string[] = []
+  /** After `close` without faults: what was looked at. */
+  lookedAt = ''
   #successors = 0
   #ca: Program | undefined
 
@@ -285,23 +289,35 @@ export class TestMesh {
     return capture
   }
 
-  /** Stops everything and removes it. Answers what was not right: a proxy that did not end well, a namespace left. */
+  /**
+   * Stops everything and removes it. Answers what was not right: a proxy or CA that did not end well and in time, a process, a
+   * namespace or a file that was left.
+   */
   async close(): Promise<readonly string[]> {
-    const faults: string[] = []
+    const { namespaces } = this
+    const networks = namespaces.map((name) => `${NETNS_DIRECTORY}/${name}`)
+    const programs = [
+      ...this.#programs,
+      ...this.#ztunnels.map(({ program }) => program),
+      ...(this.#ca ? [this.#ca] : []),
+    ]
+    // Before anything is told to end: orphans cannot be told from strangers.
+    const family = familyOf(programs.flatMap(({ isRunning, pid }) => (isRunning ? [pid] : [])))
     await Promise.all(this.#captures.map((capture) => capture.stop()))
     await Promise.all(this.#programs.map((program) => program.stop()))
-    await Promise.all(
-      this.#ztunnels.map(async ({ program }) => {
-        const wasRunning = program.isRunning
-        const code = await program.stop('SIGTERM', 15_000)
-        if (wasRunning && code !== 0)
-          faults.push(`${program.name} ended with code ${code}: ${program.output.slice(-1_000)}`)
-      }),
-    )
-    await this.stopCa()
+    const faults = (await Promise.all(this.#ztunnels.map(({ program }) => endOf(program)))).flat()
+    if (this.#ca) faults.push(...(await endOf(this.#ca)))
     this.#keepLogs()
-    await removeNamespaces(this.namespaces)
+    faults.push(
+      ...(await outlasting(() => [
+        ...new Map([...family, ...inNetworks(networks)].map((one) => [one.pid, one])).values(),
+      ])),
+    )
+    faults.push(...(await removeNamespaces(namespaces)))
+    faults.push(...namespacesOf(this.#prefix).map((name) => `namespace ${name} was left`))
     await this.#janitor.finish()
+    if (existsSync(this.files.directory)) faults.push(`directory ${this.files.directory} was left`)
+    this.lookedAt = `${family.length} processes, ${namespaces.length} namespaces and the files are gone; ${this.#ztunnels.length} ztunnels ended with 0`
     return faults
   }
 
@@ -328,6 +344,12 @@ export class TestMesh {
   #token(node: string): string {
     return `token-of-${node}-${this.#prefix}`
   }
+}
+
+/** A ztunnel or CA ends with code 0 and in time, whoever told it to; answers what was not so. */
+async function endOf(program: Program): Promise<readonly string[]> {
+  const code = await program.stop('SIGTERM', 15_000)
+  return code === 0 ? [] : [`${program.name} ended with ${code ?? 'a signal'}: ${program.output.slice(-1_000)}`]
 }
 
 /** Every story must also hold with other data workers: AMBIT_TEST_WORKERS says how many, AMBIT_TEST_IO which byte path. */

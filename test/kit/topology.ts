@@ -98,11 +98,13 @@ export async function createPod(pod: PodPlace): Promise<void> {
   await batch(node.namespace, [`link set ${wire} master pods`, `link set ${wire} up`])
 }
 
-/** Removes namespaces; those that are not there are no fault. */
-export async function removeNamespaces(names: readonly string[]): Promise<void> {
+/** Removes namespaces; those that are not there are no fault. Answers what went wrong. */
+export async function removeNamespaces(names: readonly string[]): Promise<readonly string[]> {
   const there = names.filter((name) => existsSync(`${NETNS_DIRECTORY}/${name}`))
-  if (there.length > 0)
-    await command(['ip', '-force', '-batch', '-'], { input: there.map((name) => `netns del ${name}\n`).join('') })
+  if (there.length === 0) return []
+  const input = there.map((name) => `netns del ${name}\n`).join('')
+  const { code, stderr } = await command(['ip', '-force', '-batch', '-'], { input })
+  return code === 0 ? [] : [`namespaces could not be removed: ${stderr.trim()}`]
 }
 
 /** The words that run a program inside a namespace. */

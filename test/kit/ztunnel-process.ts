@@ -1,3 +1,4 @@
+import { readdirSync, readlinkSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { must } from './command.ts'
 import { eventually } from './eventually.ts'
@@ -100,6 +101,18 @@ export class ZtunnelProcess {
   async workers(): Promise<readonly number[]> {
     const children = await must(['ps', '-o', 'pid=,args=', '--ppid', String(this.program.pid), '--sort=start_time'])
     return children.split('\n').flatMap((line) => (line.includes('/worker/main') ? Number.parseInt(line, 10) : []))
+  }
+
+  /** What the control process and its workers hold open: how many of each kind, such as `socket` or a path. */
+  async descriptors(): Promise<Readonly<Record<string, number>>> {
+    const counts: Record<string, number> = {}
+    for (const pid of [this.program.pid, ...(await this.workers())]) {
+      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+        const kind = readlinkSync(`/proc/${pid}/fd/${fd}`).replace(/:\[\d+\]$/, '')
+        counts[kind] = (counts[kind] ?? 0) + 1
+      }
+    }
+    return counts
   }
 
   /** SIGTERM and the exit code. */
