@@ -62,7 +62,7 @@ const faults = await close()
 checks.made.push({
   name: 'everything is cleaned up',
   ok: faults.length === 0,
-  observed: faults.join('; ') || 'no process, namespace or file left',
+  observed: faults.join('; ') || (mesh?.lookedAt ?? 'nothing was made'),
 })
 if (values.json) process.stdout.write(`${JSON.stringify({ checks: checks.made })}\n`)
 for (const { name, observed } of checks.failed) process.stderr.write(`failed: ${name}: ${observed}\n`)

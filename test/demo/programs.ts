@@ -49,6 +49,8 @@ export function startGreeter(pod: Pod): Program {
   return pod.start('greeter', [process.execPath, kitProgram('speaks-first.ts'), String(GREETER_PORT), 'welcome'])
 }
 
+export type Span = readonly [beganMs: number, endedMs: number]
+
 export interface LoadResult {
   readonly started: number
   readonly ok: number
@@ -57,6 +59,10 @@ export interface LoadResult {
   readonly cut: number
   readonly timedOut: number
   readonly slowestMs: number
+  /** When each that was answered began and was answered, in milliseconds since 1970. */
+  readonly answered: readonly Span[]
+  /** When each that was cut began and was cut. */
+  readonly broken: readonly Span[]
   readonly errors: Readonly<Record<string, number>>
 }
 

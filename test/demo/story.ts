@@ -1,5 +1,5 @@
 import type { Capture, Pod, TestMesh, TestNode } from '../kit/index.ts'
-import { eventually } from '../kit/index.ts'
+import { eventually, inNetworks } from '../kit/index.ts'
 import type { Checks } from './checks.ts'
 import {
   GREETER_PORT,
@@ -11,6 +11,7 @@ import {
   underLoad,
   WEB_PORT,
 } from './programs.ts'
+import { recovery } from './recovery.ts'
 
 /** Everyone in the demo: an order service and its clients on two nodes. */
 export interface Cast {
@@ -71,8 +72,17 @@ async function beforeTheMesh(mesh: TestMesh, { b, shop, orders }: Cast, checks: 
 
 async function enrolment(mesh: TestMesh, { a, b, shop, intruder, orders, store }: Cast, checks: Checks): Promise<void> {
   await checks.make('enrolment while everything runs', async () => {
-    await mesh.enrol([shop, intruder, orders, store])
-    return { ok: true, observed: '4 pods of 2 nodes captured, no program restarted' }
+    const pods = [shop, intruder, orders, store]
+    const running = (): readonly string[] =>
+      inNetworks(pods.map(({ netns }) => netns)).map(({ pid, startTime }) => `${pid} started ${startTime}`)
+    const before = running()
+    await mesh.enrol(pods)
+    const after = running()
+    const kept = before.filter((one) => after.includes(one))
+    return {
+      ok: before.length > 0 && kept.length === before.length && after.length === before.length,
+      observed: `${pods.length} pods of 2 nodes captured; ${kept.length} of ${before.length} processes in them run on, ${after.length - kept.length} new`,
+    }
   })
   await checks.make('the same request now goes over HBONE', async () => {
     const capture = await mesh.capture(b)
@@ -103,7 +113,12 @@ async function enrolment(mesh: TestMesh, { a, b, shop, intruder, orders, store }
   })
   await checks.make('IPv6', async () => {
     const answer = await shop.curl(orders.v6, WEB_PORT)
-    return { ok: answer.stdout.includes(SECRET), observed: answer.stdout.trim() || answer.stderr.trim() }
+    if (!answer.ok) return { ok: false, observed: answer.stderr.trim() }
+    const line = await a.proxy.access({ direction: 'outbound', 'dst.hbone_addr': `[${orders.v6}]:${WEB_PORT}` })
+    return {
+      ok: answer.stdout.includes(SECRET) && line['dst.addr'] === `[${orders.v6}]:15008`,
+      observed: `${answer.stdout.trim()}, over ${String(line['dst.addr'])}`,
+    }
   })
   await checks.make('a server that speaks first', async () => {
     const { stdout, stderr } = await shop.run([
@@ -170,16 +185,17 @@ async function rotation({ b, shop, orders }: Cast, checks: Checks): Promise<void
 async function killedWorker({ a, b, shop, orders }: Cast, checks: Checks): Promise<void> {
   for (const node of [b, a]) {
     await checks.make(`SIGKILL of the data worker of node ${node.name}, twice, under load`, async () => {
+      const kills: number[] = []
       const result = await underLoad(shop, orders.v4, LOAD, async () => {
         for (const pauseMs of [800, 1_500]) {
           await pause(pauseMs)
           const [worker] = await node.proxy.workers()
-          if (worker !== undefined) process.kill(worker, 'SIGKILL')
+          if (worker === undefined) throw new Error(`node ${node.name} has no data worker`)
+          kills.push(Date.now())
+          process.kill(worker, 'SIGKILL')
         }
       })
-      const { started, refused, timedOut, cut, slowestMs } = result
-      const observed = `${started} connections: ${refused} refused, ${timedOut} timed out, ${cut} cut that were established, slowest ${slowestMs} ms`
-      return { ok: refused === 0 && timedOut === 0 && started > 0, observed }
+      return recovery(result, kills)
     })
   }
 }

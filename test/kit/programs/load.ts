@@ -1,5 +1,6 @@
 // New connections at a steady pace, one HTTP request on each: node load.ts HOST PORT PER_SECOND SECONDS
-// Prints one JSON object: how they ended, and the longest time from connect to the answer.
+// Prints one JSON object: how they ended, the longest time from connect to the answer, and of those that were answered and of
+// those that were cut when they began and ended (milliseconds since 1970).
 import { connect } from 'node:net'
 
 const [host = '', port = '0', perSecond = '100', seconds = '5'] = process.argv.slice(2)
@@ -10,17 +11,23 @@ const result = {
   cut: 0,
   timedOut: 0,
   slowestMs: 0,
+  answered: [] as [number, number][],
+  broken: [] as [number, number][],
   errors: {} as Record<string, number>,
 }
 let open = 0
 let finished = false
 
 function one(): void {
-  const began = performance.now()
+  const began = Date.now()
   let connected = false
   let answer = ''
   open++
   result.started++
+  const cut = (): void => {
+    result.cut++
+    result.broken.push([began, Date.now()])
+  }
   const socket = connect({ host, port: Number(port) })
   socket.setTimeout(8_000, () => socket.destroy(Object.assign(new Error('timeout'), { code: 'TIMEOUT' })))
   socket.on('connect', () => {
@@ -32,7 +39,7 @@ function one(): void {
     const code = `${error.code ?? 'ERROR'}${connected ? ' after connect' : ''}`
     result.errors[code] = (result.errors[code] ?? 0) + 1
     if (error.code === 'TIMEOUT') result.timedOut++
-    else if (connected) result.cut++
+    else if (connected) cut()
     else result.refused++
   })
   socket.on('close', (hadError) => {
@@ -40,8 +47,9 @@ function one(): void {
     if (!hadError) {
       if (answer.startsWith('HTTP/1.1 200')) {
         result.ok++
-        result.slowestMs = Math.max(result.slowestMs, Math.round(performance.now() - began))
-      } else result.cut++
+        result.slowestMs = Math.max(result.slowestMs, Date.now() - began)
+        result.answered.push([began, Date.now()])
+      } else cut()
     }
     if (finished && open === 0) process.stdout.write(`${JSON.stringify(result)}\n`)
   })
