@@ -9,6 +9,8 @@ export interface Check {
 export class Checks {
   readonly made: Check[] = []
   readonly #tell: (check: Check) => void
+  /** See `interrupt`. */
+  isInterrupted = false
 
   constructor(tell: (check: Check) => void) {
     this.#tell = tell
@@ -18,14 +20,24 @@ export class Checks {
     return this.made.filter(({ ok }) => !ok)
   }
 
+  /** From now on nothing is looked at and nothing told: what is looked at now goes away under its hands. */
+  interrupt(): void {
+    this.isInterrupted = true
+  }
+
   /** Makes one check; what it throws is what was observed. */
   async make(name: string, look: () => Promise<{ readonly ok: boolean; readonly observed: string }>): Promise<void> {
-    let check: Check
+    if (this.isInterrupted) return
     try {
-      check = { name, ...(await look()) }
+      this.add({ name, ...(await look()) })
     } catch (error) {
-      check = { name, ok: false, observed: error instanceof Error ? error.message : String(error) }
+      this.add({ name, ok: false, observed: error instanceof Error ? error.message : String(error) })
     }
+  }
+
+  /** A check that was made elsewhere. */
+  add(check: Check): void {
+    if (this.isInterrupted) return
     this.made.push(check)
     this.#tell(check)
   }

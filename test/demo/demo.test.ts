@@ -23,3 +23,21 @@ void t.test('the demo', async (t) => {
   t.equal(checks.length, CHECKS)
   t.equal(code, 0, stderr)
 })
+
+void t.test('interrupted in its middle: it says so, blames nothing and cleans up', async (t) => {
+  const demo = spawn(process.execPath, ['--disable-warning=DEP0111', MAIN, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const closed = once(demo, 'close')
+  let stderr = ''
+  demo.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString('utf8')
+    // The first check is told; the next one is being made.
+    if (stderr.includes('✔') && !stderr.includes('interrupted')) demo.kill('SIGINT')
+  })
+  const stdout = await text(demo.stdout)
+  t.same(await closed, [130, null])
+  t.match(stderr, 'interrupted: cleaning up')
+  t.notMatch(stderr, /✘|failed|not cleaned up/)
+  t.equal(stdout, '')
+})

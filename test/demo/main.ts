@@ -16,24 +16,6 @@ if (process.env['AMBIT_WITHOUT_NAMESPACES']) {
 let mesh: TestMesh | undefined
 let closing: Promise<readonly string[]> | undefined
 
-/** Everything that was started ends here, whatever happened. */
-function close(): Promise<readonly string[]> {
-  closing ??= mesh?.close() ?? Promise.resolve([])
-  return closing
-}
-
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    process.stderr.write(`\n${signal}: cleaning up\n`)
-    void close().then(() => process.exit(signal === 'SIGINT' ? 130 : 143))
-  })
-}
-// Whoever started the demo is gone: nobody can end it any more.
-const launcher = process.ppid
-setInterval(() => {
-  if (process.ppid !== launcher) void close().then(() => process.exit(1))
-}, 1_000).unref()
-
 function show({ name, ok, observed }: Check): void {
   const line = `${ok ? '✔' : '✘'} ${name}\n    ${observed}\n`
   if (values.json) process.stderr.write(line)
@@ -41,28 +23,59 @@ function show({ name, ok, observed }: Check): void {
 }
 
 const checks = new Checks(show)
+
+/** Everything that was started ends here, whatever happened. */
+function close(): Promise<readonly string[]> {
+  closing ??= mesh?.close() ?? Promise.resolve([])
+  return closing
+}
+
+/** Ends the demo before its end. What is looked at just now says nothing any more. */
+async function interrupt(exitCode: number): Promise<never> {
+  checks.interrupt()
+  for (const fault of await close()) process.stderr.write(`not cleaned up: ${fault}\n`)
+  process.exit(exitCode)
+}
+
+for (const [signal, exitCode] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
+  process.once(signal, () => {
+    process.stderr.write('\ninterrupted: cleaning up …\n')
+    void interrupt(exitCode)
+    // Once more changes nothing: cleaning up takes seconds.
+    process.on(signal, () => {})
+  })
+}
+// Whoever started the demo is gone: nobody can end it any more.
+const launcher = process.ppid
+setInterval(() => {
+  if (process.ppid !== launcher && !checks.isInterrupted) void interrupt(1)
+}, 1_000).unref()
+
 try {
   process.stderr.write('building two nodes with four pods …\n')
   mesh = await TestMesh.create()
   const cast = await assemble(mesh)
   await tell(mesh, cast, checks)
-  if (isInteractive) {
+  if (isInteractive && !checks.isInterrupted) {
     process.stdout.write(hints(mesh))
     await new Promise(() => {})
   }
 } catch (error) {
-  if (!closing)
-    checks.made.push({
-      name: 'the demo itself',
-      ok: false,
-      observed: error instanceof Error ? error.message : String(error),
-    })
+  const observed = error instanceof Error ? error.message : String(error)
+  checks.add({ name: 'the demo itself', ok: false, observed })
 }
+// Whoever interrupted ends the process.
+if (checks.isInterrupted) await new Promise(() => {})
 const faults = await close()
-checks.made.push({
+const cleaned = faults.length === 0
+checks.add({
   name: 'everything is cleaned up',
-  ok: faults.length === 0,
-  observed: faults.join('; ') || (mesh?.lookedAt ?? 'nothing was made'),
+  ok: cleaned,
+  observed: cleaned ? (mesh?.lookedAt ?? 'nothing was made') : faults.join('; '),
 })
 if (values.json) process.stdout.write(`${JSON.stringify({ checks: checks.made })}\n`)
 for (const { name, observed } of checks.failed) process.stderr.write(`failed: ${name}: ${observed}\n`)

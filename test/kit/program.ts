@@ -28,7 +28,9 @@ export class Program {
     this.name = name
     this.#outputFile = outputFile
     const output = outputFile === undefined ? 'pipe' : openSync(outputFile, 'a')
-    this.#child = spawn(program, rest, { stdio: ['pipe', output, output], env: { ...process.env, ...env } })
+    // A session of its own: a Ctrl-C reaches whoever started it, and that one ends it.
+    const stdio = ['pipe', output, output] as const
+    this.#child = spawn(program, rest, { stdio: [...stdio], env: { ...process.env, ...env }, detached: true })
     if (typeof output === 'number') closeSync(output)
     const collect = (chunk: Buffer): void => {
       this.#output = (this.#output + chunk.toString('utf8')).slice(-MAX_OUTPUT)

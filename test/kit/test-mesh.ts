@@ -58,6 +58,9 @@ export class TestMesh {
   readonly #extraNamespaces: string[] = []
   /** After `close` without faults: what was looked at. */
   lookedAt = ''
+  /** What is being built just now. */
+  readonly #building = new Set<Promise<unknown>>()
+  #isClosing = false
   #successors = 0
   #ca: Program | undefined
 
@@ -66,7 +69,7 @@ export class TestMesh {
   /** An empty fabric. Whoever creates a mesh closes it. */
   static async create(): Promise<TestMesh> {
     const mesh = new TestMesh()
-    await createFabric(mesh.fabric)
+    await mesh.#build(() => createFabric(mesh.fabric))
     return mesh
   }
 
@@ -92,7 +95,7 @@ export class TestMesh {
     const node = new TestNode(name, { namespace: `${this.#prefix}-${name}`, index: this.nodes.size + 1 })
     const others = [...this.nodes.values()].map(({ place }) => place)
     this.nodes.set(name, node)
-    await createNode(this.fabric, node.place, others)
+    await this.#build(() => createNode(this.fabric, node.place, others))
     return node
   }
 
@@ -104,7 +107,7 @@ export class TestMesh {
     }
     const pod = new Pod(name, place, options, this.#programs)
     node.pods.push(pod)
-    await createPod(place)
+    await this.#build(() => createPod(place))
     return pod
   }
 
@@ -143,9 +146,11 @@ export class TestMesh {
       '--write-root',
       this.files.path('root.pem'),
     ]
-    this.#ca = new Program('ca', [...inside(this.fabric), process.execPath, ...words])
-    await this.#ca.says(/certificate authority ready|listening|ready|CA /i)
-    return this.#ca
+    return this.#build(async () => {
+      this.#ca = new Program('ca', [...inside(this.fabric), process.execPath, ...words])
+      await this.#ca.says(/certificate authority ready|listening|ready|CA /i)
+      return this.#ca
+    })
   }
 
   async stopCa(): Promise<void> {
@@ -184,10 +189,24 @@ export class TestMesh {
       ...environment,
     }
     const outputFile = this.logsToFiles ? this.files.path(`ztunnel-${node.name}.log`) : undefined
-    const ztunnel = new ZtunnelProcess(name, namespace, { env, outputFile, under })
-    this.#ztunnels.push(ztunnel)
-    await ztunnel.ready()
-    return ztunnel
+    return this.#build(async () => {
+      const ztunnel = new ZtunnelProcess(name, namespace, { env, outputFile, under })
+      this.#ztunnels.push(ztunnel)
+      await ztunnel.ready()
+      return ztunnel
+    })
+  }
+
+  /** Does what `close` must wait for; throws when that has begun. */
+  async #build<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isClosing) throw new Error('the mesh is being closed')
+    const built = work()
+    this.#building.add(built)
+    try {
+      return await built
+    } finally {
+      this.#building.delete(built)
+    }
   }
 
   /** A ztunnel for one pod, in that pod's namespace (PROXY_MODE=dedicated). Redirection to it is the caller's business. */
@@ -218,7 +237,7 @@ export class TestMesh {
       index: FIRST_SUCCESSOR + this.#successors,
     }
     this.#extraNamespaces.push(place.namespace)
-    await createPod(place)
+    await this.#build(() => createPod(place))
     const successor = await this.startZtunnel(
       node,
       { AMBIT_HOST_NETNS: `${NETNS_DIRECTORY}/${node.place.namespace}`, ...environment },
@@ -294,6 +313,9 @@ export class TestMesh {
    * namespace or a file that was left.
    */
   async close(): Promise<readonly string[]> {
+    this.#isClosing = true
+    // What is half made can neither be ended well nor removed.
+    await Promise.allSettled(this.#building)
     const { namespaces } = this
     const networks = namespaces.map((name) => `${NETNS_DIRECTORY}/${name}`)
     const programs = [
