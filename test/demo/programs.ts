@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import type { Pod, Program, TestMesh } from '../kit/index.ts'
+import { eventually, type Pod, type Program, type TestMesh, type TestNode } from '../kit/index.ts'
 
 /** What the web server answers; looked for on the wire. */
 export const SECRET = 'the-secret-of-the-orders'
@@ -66,21 +66,45 @@ export interface LoadResult {
   readonly errors: Readonly<Record<string, number>>
 }
 
-/** New connections to the web server at a steady pace while something happens. */
+/** New connections to the web server at a steady pace while something happens, for these seconds at least. */
 export async function underLoad(
   pod: Pod,
   host: string,
   { perSecond, seconds }: { perSecond: number; seconds: number },
   happens: () => Promise<void>,
 ): Promise<LoadResult> {
-  const words = [process.execPath, kitProgram('load.ts'), host, String(WEB_PORT), String(perSecond), String(seconds)]
-  const load = pod.run(words, { timeoutMs: (seconds + 20) * 1_000 })
-  await happens()
-  const { stdout, stderr } = await load
-  const result: unknown = JSON.parse(stdout || '{}')
+  const words = [process.execPath, kitProgram('load.ts'), host, String(WEB_PORT), String(perSecond)]
+  const load = pod.start('load', words)
+  try {
+    await Promise.all([happens(), pause(seconds * 1_000)])
+  } finally {
+    load.endInput()
+    await load.exited
+  }
+  const result: unknown = JSON.parse(load.output.split('\n').find((line) => line.startsWith('{')) ?? '{}')
   if (typeof result !== 'object' || result === null || !('ok' in result))
-    throw new Error(`the load program failed: ${stderr}`)
+    throw new Error(`the load program failed: ${load.output}`)
   return result as LoadResult
+}
+
+/** SIGKILL of a data worker after each of these pauses, each time of another one. Answers when, in milliseconds since 1970. */
+export async function killWorkers(node: TestNode, pausesMs: readonly number[]): Promise<readonly number[]> {
+  const killed = new Map<number, number>()
+  for (const pauseMs of pausesMs) {
+    await pause(pauseMs)
+    const worker = await eventually(`node ${node.name} has a data worker`, async () => {
+      return (await node.proxy.workers()).find((pid) => !killed.has(pid))
+    })
+    killed.set(worker, Date.now())
+    process.kill(worker, 'SIGKILL')
+  }
+  return [...killed.values()]
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
 }
 
 function kitProgram(name: string): string {

@@ -3,6 +3,7 @@ import { eventually, inNetworks } from '../kit/index.ts'
 import type { Checks } from './checks.ts'
 import {
   GREETER_PORT,
+  killWorkers,
   REDIS_PORT,
   SECRET,
   startGreeter,
@@ -29,7 +30,7 @@ export interface Cast {
 
 /** Certificates are renewed at half of this life. */
 const CERTIFICATE_LIFE = '16s'
-const LOAD = { perSecond: 150, seconds: 4 }
+const LOAD = { perSecond: 150, seconds: 3 }
 
 /** Two nodes, four pods with real programs, no mesh yet. */
 export async function assemble(mesh: TestMesh): Promise<Cast> {
@@ -64,6 +65,7 @@ async function beforeTheMesh(mesh: TestMesh, { b, shop, orders }: Cast, checks: 
   await checks.make('without the mesh: traffic is direct and in the clear', async () => {
     const capture = await mesh.capture(b)
     const answer = await shop.curl(orders.v4, WEB_PORT)
+    await eventually('the answer is captured', () => capture.contains(SECRET))
     await settled(capture)
     const seen = capture.excerpt(`orders says`)
     return { ok: answer.ok && capture.contains(SECRET), observed: `on the wire: "${seen}"` }
@@ -87,6 +89,7 @@ async function enrolment(mesh: TestMesh, { a, b, shop, intruder, orders, store }
   await checks.make('the same request now goes over HBONE', async () => {
     const capture = await mesh.capture(b)
     const answer = await shop.curl(orders.v4, WEB_PORT)
+    await eventually('the tunnel is captured', async () => (await capture.packets('port 15008')) > 0)
     await settled(capture)
     const tunnel = await capture.packets('port 15008')
     const plain = await capture.packets(`port ${WEB_PORT}`)
@@ -185,15 +188,9 @@ async function rotation({ b, shop, orders }: Cast, checks: Checks): Promise<void
 async function killedWorker({ a, b, shop, orders }: Cast, checks: Checks): Promise<void> {
   for (const node of [b, a]) {
     await checks.make(`SIGKILL of the data worker of node ${node.name}, twice, under load`, async () => {
-      const kills: number[] = []
+      let kills: readonly number[] = []
       const result = await underLoad(shop, orders.v4, LOAD, async () => {
-        for (const pauseMs of [800, 1_500]) {
-          await pause(pauseMs)
-          const [worker] = await node.proxy.workers()
-          if (worker === undefined) throw new Error(`node ${node.name} has no data worker`)
-          kills.push(Date.now())
-          process.kill(worker, 'SIGKILL')
-        }
+        kills = await killWorkers(node, [800, 1_500])
       })
       return recovery(result, kills)
     })

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { patienceMs } from './eventually.ts'
 
 export interface CommandResult {
   readonly code: number | null
@@ -8,7 +9,7 @@ export interface CommandResult {
 
 export interface CommandOptions {
   readonly input?: string
-  /** Killed after this; default 20 s. */
+  /** Killed after this; by default 5 s more than a test waits for anything. */
   readonly timeoutMs?: number
   readonly env?: Readonly<Record<string, string>>
 }
@@ -16,7 +17,7 @@ export interface CommandOptions {
 /** Runs a program to its end and answers what it printed; a program that fails is an answer too. */
 export function command(
   words: readonly string[],
-  { input = '', timeoutMs = 20_000, env }: CommandOptions = {},
+  { input = '', timeoutMs = patienceMs + 5_000, env }: CommandOptions = {},
 ): Promise<CommandResult> {
   const [program = '', ...rest] = words
   return new Promise((resolve, reject) => {

@@ -1,4 +1,5 @@
 import { command, must, type CommandOptions, type CommandResult } from './command.ts'
+import { patienceMs } from './eventually.ts'
 import { Program } from './program.ts'
 import { inside, NETNS_DIRECTORY, podAddress, type PodPlace } from './topology.ts'
 
@@ -91,7 +92,7 @@ export class Pod {
       '--noproxy',
       '*',
       '-m',
-      '10',
+      String(patienceMs / 1_000),
       ...flags,
       `http://${address}:${port}${path}`,
     ])

@@ -1,9 +1,13 @@
-// New connections at a steady pace, one HTTP request on each: node load.ts HOST PORT PER_SECOND SECONDS
+// New connections at a steady pace, one HTTP request on each, until a second after its input has ended:
+// node load.ts HOST PORT PER_SECOND
 // Prints one JSON object: how they ended, the longest time from connect to the answer, and of those that were answered and of
 // those that were cut when they began and ended (milliseconds since 1970).
 import { connect } from 'node:net'
+import { patienceMs } from '../eventually.ts'
 
-const [host = '', port = '0', perSecond = '100', seconds = '5'] = process.argv.slice(2)
+const [host = '', port = '0', perSecond = '100'] = process.argv.slice(2)
+/** What happened at the very end is seen by new connections too. */
+const TAIL_S = 1
 const result = {
   started: 0,
   ok: 0,
@@ -29,7 +33,7 @@ function one(): void {
     result.broken.push([began, Date.now()])
   }
   const socket = connect({ host, port: Number(port) })
-  socket.setTimeout(8_000, () => socket.destroy(Object.assign(new Error('timeout'), { code: 'TIMEOUT' })))
+  socket.setTimeout(patienceMs, () => socket.destroy(Object.assign(new Error('timeout'), { code: 'TIMEOUT' })))
   socket.on('connect', () => {
     connected = true
     socket.write('GET / HTTP/1.1\r\nhost: load\r\nconnection: close\r\n\r\n')
@@ -57,9 +61,11 @@ function one(): void {
 
 // Timers are coarse: each tick starts as many as are due by now.
 const start = performance.now()
+let endS = Infinity
+process.stdin.resume().once('end', () => (endS = (performance.now() - start) / 1_000 + TAIL_S))
 const ticker = setInterval(() => {
   const elapsedS = (performance.now() - start) / 1_000
-  if (elapsedS >= Number(seconds)) {
+  if (elapsedS >= endS) {
     clearInterval(ticker)
     finished = true
     if (open === 0) process.stdout.write(`${JSON.stringify(result)}\n`)
