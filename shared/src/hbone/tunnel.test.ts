@@ -164,6 +164,20 @@ for (const io of bothIos()) {
     await endOf(t, io, pair)
   })
 
+  test('an answer that cannot be said in HTTP/2 closes the application, and the tunnel can be refused', async (t) => {
+    const pair = await connectionPair(io)
+    const opening = pair.client.open({ authority: 'a:1', headers: [] })
+    const incoming = await pair.nextTunnel()
+    const app = await accepted(io)
+    const closed = new Promise((resolve) => app.socket.once('close', resolve))
+    app.socket.on('error', () => {})
+    t.throws(() => incoming.accept([['baggage', 'サーバー']], app.end), { code: 'h2' })
+    await closed
+    incoming.reject(503)
+    await t.rejects(opening, { code: 'status', status: 503 })
+    await endOf(t, io, pair)
+  })
+
   test('keeps what arrives before the application is there, and puts the prelude first', async (t) => {
     const pair = await connectionPair(io)
     const opening = pair.client.open({ authority: 'a:1', headers: [] })
