@@ -53,6 +53,22 @@ void t.test('an address leads to its service: the own namespace, else canonical,
   t.equal(mesh.serviceByVip('', '10.96.0.2'), hidden, 'nobody asks: nothing is hidden')
 })
 
+void t.test('of two services of one namespace at one address the later counts, while it is there', async (t) => {
+  const [one, two] = [service('one', { vips: [vip('10.96.0.1')] }), service('two', { vips: [vip('10.96.0.1')] })]
+  const elsewhere = service('far', { vips: [vip('10.96.0.1')], namespace: 'shop' })
+  const mesh = meshOf(...[one, elsewhere, two].map(ofService))
+  const told = (namespace?: string) => mesh.serviceByVip('', '10.96.0.1', namespace)?.name
+  t.same([told('default'), told('nowhere'), told(), told('shop')], ['two', 'two', 'two', 'far'])
+  mesh.apply({ upserts: [ofService({ ...two, visibility: 'Namespace' })], removals: [] })
+  t.same([told('default'), told('nowhere')], ['two', 'far'], 'what is hidden still stands for its namespace')
+  mesh.apply({ upserts: [ofService({ ...one, canonical: true })], removals: [] })
+  t.same([told('default'), told('nowhere')], ['one', 'one'], 'one that came again is the later one')
+  mesh.apply({ upserts: [], removals: ['service/default/one.default.svc'] })
+  t.same([told('default'), told('nowhere')], ['two', 'far'])
+  mesh.apply({ upserts: [], removals: ['service/default/two.default.svc', 'service/shop/far.default.svc'] })
+  t.equal(told(), undefined)
+})
+
 void t.test('of ranges the longest counts, and an exact address before any', async (t) => {
   const range = (text: string) => ({ network: '', cidr: parseCidr(text) ?? t.fail(text) })
   const wide = service('wide', { cidrVips: [range('10.0.0.0/8'), range('fd00::/8')] as Service['cidrVips'] })
