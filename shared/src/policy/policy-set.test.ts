@@ -104,6 +104,84 @@ void t.test('a policy that comes again replaces the old one wholly, also in anot
   t.equal(set.size, 0)
 })
 
+void t.test('a change is told to the workloads that it may concern, wherever the policy was before', async (t) => {
+  const set = new PolicySet()
+  const ask = { namespace: 'a', authorizationPolicies: ['x/named', 'x/unknown'] }
+  const changed = (change: () => void): boolean => {
+    const since = set.generation
+    change()
+    t.equal(set.changedFor(ask, set.generation), false)
+    return set.changedFor(ask, since)
+  }
+  for (const scope of ['Global', 'Namespace', 'WorkloadSelector'] as const) set.set(deny(`first-${scope}`, scope, 'a'))
+  set.set(deny('first-WorkloadSelector', 'WorkloadSelector', 'x'))
+  const elsewhere = (scope: Authorization['scope']) => deny('p', scope, 'b')
+  t.equal(
+    changed(() => set.set(elsewhere('Namespace'))),
+    false,
+    'of another namespace',
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('WorkloadSelector'))),
+    false,
+    'that is not named',
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('Global'))),
+    true,
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('Global'))),
+    true,
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('Namespace'))),
+    true,
+    'that was global',
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('Namespace'))),
+    false,
+  )
+  t.equal(
+    changed(() => set.set(deny('p', 'Namespace', 'a'))),
+    true,
+  )
+  t.equal(
+    changed(() => set.delete('a/p')),
+    true,
+  )
+  t.equal(
+    changed(() => set.delete('a/p')),
+    false,
+    'that had gone',
+  )
+  t.equal(
+    changed(() => set.set(deny('named', 'WorkloadSelector', 'x'))),
+    true,
+    'one that is named',
+  )
+  t.equal(
+    changed(() => set.set(deny('another', 'WorkloadSelector', 'x'))),
+    false,
+    'its neighbour',
+  )
+  t.equal(
+    changed(() => set.delete('x/named')),
+    true,
+  )
+  for (const scope of ['Global', 'Namespace'] as const)
+    t.equal(
+      changed(() => set.delete(`a/first-${scope}`)),
+      true,
+    )
+  t.equal(
+    changed(() => set.set(elsewhere('Namespace'))),
+    false,
+    'with nothing left that applies',
+  )
+})
+
 void t.test('rules of the same hash are still told apart', async (t) => {
   // These two names give the rules' texts one FNV-1a hash.
   const [one, two] = ['n46wu', 'nbwfa'].map((name) =>

@@ -7,10 +7,16 @@ import type { Verdict } from './verdict.ts'
 /** What decides which policies apply to a workload: read anew at each question, so that no snapshot can be stale. */
 export type PolicyTarget = Pick<Workload, 'namespace' | 'authorizationPolicies'>
 
-interface Stored {
-  readonly policy: Authorization
+interface Group {
+  readonly name: string
   readonly index: PolicyIndex
-  readonly group: string
+  /** The generation in which a policy of it last came, went or changed. */
+  changedIn: number
+}
+
+interface Stored {
+  readonly group: Group
+  readonly changedIn: number
 }
 
 /**
@@ -20,30 +26,51 @@ interface Stored {
  */
 export class PolicySet {
   readonly #stored = new Map<string, Stored>()
-  readonly #groups = new Map<string, PolicyIndex>()
+  readonly #groups = new Map<string, Group>()
+  #generation = 0
+  /** When the last policy of a group, and when any policy last went: what is not there cannot say itself when it changed. */
+  #emptiedIn = 0
+  #deletedIn = 0
 
   get size(): number {
     return this.#stored.size
   }
 
+  /** Grows with every change. */
+  get generation(): number {
+    return this.#generation
+  }
+
   /** Adds a policy or replaces the one of the same namespace and name, whatever its scope was. */
   set(policy: Authorization): void {
     const key = policyKey(policy)
-    this.delete(key)
-    const group = groupOf(policy)
-    const index = this.#groups.get(group) ?? new PolicyIndex()
-    this.#groups.set(group, index)
-    index.add(policy)
-    this.#stored.set(key, { policy, index, group })
+    const name = groupOf(policy)
+    const changedIn = ++this.#generation
+    const stored = this.#stored.get(key)
+    if (stored && stored.group.name !== name) this.#takeOut(key, stored.group)
+    const group = this.#groups.get(name) ?? { name, index: new PolicyIndex(), changedIn }
+    this.#groups.set(name, group)
+    group.index.add(policy)
+    group.changedIn = changedIn
+    this.#stored.set(key, { group, changedIn })
   }
 
   /** By `namespace/name`; nothing where it is not there. */
   delete(key: string): void {
     const stored = this.#stored.get(key)
     if (!stored) return
-    stored.index.remove(key)
-    if (stored.index.isEmpty) this.#groups.delete(stored.group)
+    this.#deletedIn = ++this.#generation
     this.#stored.delete(key)
+    this.#takeOut(key, stored.group)
+  }
+
+  /** True where a policy that applies, or applied, to the workload may have changed after that generation. */
+  changedFor({ namespace, authorizationPolicies }: PolicyTarget, since: number): boolean {
+    if (this.#generation === since) return false
+    for (const name of [GLOBAL, namespaceGroup(namespace)]) {
+      if ((this.#groups.get(name)?.changedIn ?? this.#emptiedIn) > since) return true
+    }
+    return authorizationPolicies.some((key) => (this.#stored.get(key)?.changedIn ?? this.#deletedIn) > since)
   }
 
   /**
@@ -65,20 +92,28 @@ export class PolicySet {
     return authorizationPolicies.filter((key) => !this.#stored.has(key))
   }
 
+  #takeOut(key: string, group: Group): void {
+    group.index.remove(key)
+    group.changedIn = this.#generation
+    if (!group.index.isEmpty) return
+    this.#groups.delete(group.name)
+    this.#emptiedIn = this.#generation
+  }
+
   #applicable({ namespace, authorizationPolicies }: PolicyTarget): readonly ApplicablePolicies[] {
     const whole = new Set([GLOBAL, namespaceGroup(namespace)])
     const applicable: ApplicablePolicies[] = []
     for (const group of whole) {
-      const index = this.#groups.get(group)
+      const index = this.#groups.get(group)?.index
       if (index) applicable.push({ index, applicable: undefined })
     }
     const named = new Map<PolicyIndex, Set<string>>()
     for (const key of authorizationPolicies) {
       const stored = this.#stored.get(key)
-      if (!stored || whole.has(stored.group)) continue
-      const keys = named.get(stored.index) ?? new Set()
+      if (!stored || whole.has(stored.group.name)) continue
+      const keys = named.get(stored.group.index) ?? new Set()
       keys.add(key)
-      named.set(stored.index, keys)
+      named.set(stored.group.index, keys)
     }
     for (const [index, keys] of named) applicable.push({ index, applicable: keys })
     return applicable

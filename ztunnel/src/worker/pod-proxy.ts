@@ -20,6 +20,7 @@ import { OpenConnections } from './open-connections.ts'
 import { serveOutbound } from './outbound.ts'
 import { PodPolicy } from './pod-policy.ts'
 import { PeerTls, revokedPeer } from './peer-tls.ts'
+import type { Recheck } from './recheck.ts'
 
 /** What all pods of a worker share. */
 export interface WorkerContext {
@@ -35,6 +36,7 @@ export interface WorkerContext {
   readonly random: () => number
   readonly hboneLimits: HboneLimits
   readonly crl: () => CrlSet | undefined
+  readonly recheck: Recheck
 }
 
 /** Connections that wait to be accepted while the worker is busy or replaced. */
@@ -123,9 +125,9 @@ export class PodProxy {
     })
   }
 
-  /** After any change of the mesh that may concern this pod: open connections that are refused now are closed. */
-  recheckPolicy(): void {
-    this.#policy.recheck()
+  /** After every change of policies or workloads: open connections that are refused now are closed soon. */
+  meshChanged(): void {
+    this.#policy.meshChanged()
   }
 
   /** After a change of the revocation lists: tunnels with peers that are revoked now are ended. */
