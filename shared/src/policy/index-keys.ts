@@ -5,7 +5,7 @@ import type { PreparedFacts } from './prepared-facts.ts'
 
 export type SlotValue = string | number | bigint
 
-/** A condition that a connection must meet for a rule to hold: what `slot` reads of it equals `value`. */
+/** A condition that a connection meets where what `slot` reads of it equals `value`: exactly where that value of a match hits. */
 export interface IndexKey {
   /** Conditions with the same slot read the same. */
   readonly slot: string
@@ -36,6 +36,34 @@ export function keysOf(rule: Rule, cost: Cost): readonly IndexKey[] | 'none' | '
     if (chosen.every((keys) => keys !== undefined)) ways.push(chosen.flat())
   }
   return cheapest(ways, cost) ?? 'none'
+}
+
+/**
+ * Conditions of which a connection meets none where the rule holds: the negative values of each clause, of a clause with
+ * alternatives those that all of them have.
+ */
+export function exclusionsOf(rule: Rule): readonly IndexKey[] {
+  return rule.flatMap((clause) => {
+    const [first, ...others] = clause.filter((match) => !isEmptyMatch(match)).map(negativeKeys)
+    const rest = others.map((keys) => new Set(keys.map(textOf)))
+    return first?.filter((key) => rest.every((texts) => texts.has(textOf(key)))) ?? []
+  })
+}
+
+function negativeKeys(match: Match): readonly IndexKey[] {
+  return [
+    ...match.notPrincipals.map((value) => textKey('principal', value)),
+    ...match.notServiceAccounts.map(serviceAccountKey),
+    ...match.notNamespaces.map((value) => textKey('namespace', value)),
+    ...match.notSourceIps.flatMap((cidr) => ipKey('source', ipRange(cidr))),
+    ...match.notDestinationIps.flatMap((cidr) => ipKey('destination', ipRange(cidr))),
+    ...match.notDestinationPorts.map(portKey),
+  ]
+}
+
+/** Equal for equal conditions only. */
+function textOf({ slot, value }: IndexKey): string {
+  return `${slot} is ${value}`
 }
 
 function cheapest(ways: readonly (readonly IndexKey[])[], cost: Cost): readonly IndexKey[] | undefined {

@@ -1,10 +1,12 @@
 import { policyKey, type Authorization, type Workload } from '../mesh/index.ts'
+import { gatherPolicies, type ApplicablePolicies } from './applicable-policies.ts'
 import type { ConnectionFacts } from './connection-facts.ts'
 import { evaluate } from './evaluate.ts'
-import { PolicyIndex, type ApplicablePolicies } from './policy-index.ts'
+import { PolicyIndex } from './policy-index.ts'
+import type { Applicable } from './rule-index.ts'
 import type { Verdict } from './verdict.ts'
 
-/** What decides which policies apply to a workload: read anew at each question, so that no snapshot can be stale. */
+/** What decides which policies apply to a workload. Records are immutable: what changes comes as another object. */
 export type PolicyTarget = Pick<Workload, 'namespace' | 'authorizationPolicies'>
 
 interface Group {
@@ -14,6 +16,14 @@ interface Group {
   changedIn: number
 }
 
+/** What applies to a workload. */
+interface Gathered {
+  readonly generation: number
+  /** A policy that it names and that is not known. */
+  readonly missing: string | undefined
+  readonly policies: ApplicablePolicies
+}
+
 interface Stored {
   readonly group: Group
   readonly changedIn: number
@@ -21,12 +31,13 @@ interface Stored {
 
 /**
  * All policies of the mesh, one index for the global ones, one for those of each namespace and one for those of each
- * namespace that select workloads. Kept up to date policy by policy (10 µs each), so that no change of 10,000 policies
+ * namespace that select workloads. Kept up to date policy by policy (0.1 ms for ten rules), so that no change of 10,000 policies
  * stops the traffic. One per process. Bounded by what the control plane sends.
  */
 export class PolicySet {
   readonly #stored = new Map<string, Stored>()
   readonly #groups = new Map<string, Group>()
+  readonly #gathered = new WeakMap<PolicyTarget, Gathered>()
   #generation = 0
   /** When the last policy of a group, and when any policy last went: what is not there cannot say itself when it changed. */
   #emptiedIn = 0
@@ -79,12 +90,12 @@ export class PolicySet {
    * without it.)
    */
   evaluate(target: PolicyTarget, facts: ConnectionFacts): Verdict {
-    const [policy] = this.missing(target)
+    const { missing: policy, policies } = this.#applicableTo(target)
     if (policy !== undefined) {
       const events = [{ message: 'policy is not known, refuse', policy } as const]
       return { allowed: false, reason: `policy ${policy} is not known`, policy, events }
     }
-    return evaluate(this.#applicable(target), facts)
+    return evaluate(policies, facts)
   }
 
   /** Policies that the workload names and that are not known. */
@@ -100,12 +111,22 @@ export class PolicySet {
     this.#emptiedIn = this.#generation
   }
 
-  #applicable({ namespace, authorizationPolicies }: PolicyTarget): readonly ApplicablePolicies[] {
+  /** Gathered once for each record and state of the policies: 10,000 policies that a workload names cost 2 ms. */
+  #applicableTo(target: PolicyTarget): Gathered {
+    const known = this.#gathered.get(target)
+    if (known?.generation === this.#generation) return known
+    const [missing] = this.missing(target)
+    const gathered = { generation: this.#generation, missing, policies: this.#gather(target) }
+    this.#gathered.set(target, gathered)
+    return gathered
+  }
+
+  #gather({ namespace, authorizationPolicies }: PolicyTarget): ApplicablePolicies {
     const whole = new Set([GLOBAL, namespaceGroup(namespace)])
-    const applicable: ApplicablePolicies[] = []
+    const chosen: [PolicyIndex, Applicable][] = []
     for (const group of whole) {
       const index = this.#groups.get(group)?.index
-      if (index) applicable.push({ index, applicable: undefined })
+      if (index) chosen.push([index, undefined])
     }
     const named = new Map<PolicyIndex, Set<string>>()
     for (const key of authorizationPolicies) {
@@ -115,8 +136,7 @@ export class PolicySet {
       keys.add(key)
       named.set(stored.group.index, keys)
     }
-    for (const [index, keys] of named) applicable.push({ index, applicable: keys })
-    return applicable
+    return gatherPolicies([...chosen, ...named])
   }
 }
 
@@ -149,6 +169,6 @@ export interface CompiledPolicies {
 export function compilePolicies(list: Iterable<Authorization>): CompiledPolicies {
   const index = new PolicyIndex()
   for (const policy of list) index.add(policy)
-  const applicable = [{ index, applicable: undefined }]
-  return { evaluate: (facts) => evaluate(applicable, facts) }
+  const policies = gatherPolicies([[index, undefined]])
+  return { evaluate: (facts) => evaluate(policies, facts) }
 }
