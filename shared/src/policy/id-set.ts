@@ -62,6 +62,15 @@ export class IdSet {
     else for (let at = 0; at < bits.length && at < words.length; at++) words[at] = (words[at] ?? 0) & ~(bits[at] ?? 0)
   }
 
+  /** Clears the bits of those of its numbers that are in none of the others. */
+  clearExcept(words: Uint32Array, others: readonly IdSet[]): void {
+    if (this.#size === 0) return
+    const cleared = new Uint32Array(words.length)
+    this.markIn(cleared)
+    for (const other of others) other.clearIn(cleared)
+    for (let at = 0; at < words.length; at++) words[at] = (words[at] ?? 0) & ~(cleared[at] ?? 0)
+  }
+
   #becomeBits(): void {
     const bits = new Uint32Array(wordsFor(this.#highest + 1))
     this.#bits = bits

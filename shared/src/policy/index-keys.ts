@@ -22,20 +22,23 @@ const WIDE = 10_000
 export type Cost = (keys: readonly IndexKey[]) => number
 
 /**
- * The cheapest way to find a rule without looking at it: at least one of the keys is met by every connection for which
- * the rule holds. `none`: the rule has to be looked at each time. `never`: it holds for no connection.
+ * The ways to find a rule without looking at it, the cheapest first: of each way at least one key is met by every connection
+ * for which the rule holds. None: the rule has to be looked at each time. `never`: it holds for no connection.
  */
-export function keysOf(rule: Rule, cost: Cost): readonly IndexKey[] | 'none' | 'never' {
+export function waysOf(rule: Rule, cost: Cost): readonly (readonly IndexKey[])[] | 'never' {
   const ways: (readonly IndexKey[])[] = []
   for (const clause of rule) {
     if (clause.length === 0) continue
-    const matches = clause.filter((match) => !isEmptyMatch(match))
-    if (matches.length === 0) return 'never'
-    // One of the matches must hold, and for that one of the values of each of its positive attributes.
-    const chosen = matches.map((match) => cheapest(attributeKeys(match), cost))
-    if (chosen.every((keys) => keys !== undefined)) ways.push(chosen.flat())
+    const [first, ...others] = clause.filter((match) => !isEmptyMatch(match)).map(attributeKeys)
+    if (!first) return 'never'
+    if (others.length === 0) ways.push(...first)
+    else {
+      // One of the matches must hold, and for that one of the values of each of its positive attributes.
+      const chosen = [first, ...others].map((some) => byCost(some, cost)[0])
+      if (chosen.every((keys) => keys !== undefined)) ways.push(chosen.flat())
+    }
   }
-  return cheapest(ways, cost) ?? 'none'
+  return byCost(ways, cost)
 }
 
 /**
@@ -66,16 +69,10 @@ function textOf({ slot, value }: IndexKey): string {
   return `${slot} is ${value}`
 }
 
-function cheapest(ways: readonly (readonly IndexKey[])[], cost: Cost): readonly IndexKey[] | undefined {
-  let best: readonly IndexKey[] | undefined
-  let bestCost = Number.POSITIVE_INFINITY
-  for (const keys of ways) {
-    const its = cost(keys)
-    if (its >= bestCost) continue
-    best = keys
-    bestCost = its
-  }
-  return best
+function byCost(ways: readonly (readonly IndexKey[])[], cost: Cost): readonly (readonly IndexKey[])[] {
+  if (ways.length < 2) return ways
+  const costs = new Map(ways.map((keys) => [keys, cost(keys)]))
+  return [...ways].sort((one, other) => (costs.get(one) ?? 0) - (costs.get(other) ?? 0))
 }
 
 /** Per attribute with positive values, one key for each. */

@@ -2,7 +2,7 @@ import { policyKey, type Authorization } from '../mesh/index.ts'
 import { compileRule, ruleHolds } from './compiled-rule.ts'
 import { ConditionTable, type Condition } from './condition-table.ts'
 import { clear, countMarked, IdSet, isMarked, markedIds, wordsFor } from './id-set.ts'
-import { exclusionsOf, keysOf, type IndexKey } from './index-keys.ts'
+import { exclusionsOf, waysOf, type IndexKey } from './index-keys.ts'
 import type { PreparedFacts } from './prepared-facts.ts'
 import { RuleInterning, type SharedRule } from './rule-interning.ts'
 import { SortedKeys } from './sorted-keys.ts'
@@ -16,6 +16,8 @@ interface Place {
   readonly shared: SharedRule
   /** A connection for which it holds meets one of them; none: it is among the rest. */
   readonly found: readonly Condition[]
+  /** The same by another of its conditions; none: there is no other. */
+  readonly required: readonly Condition[]
   /** A connection that meets one of them is none for which it holds. */
   readonly excluded: readonly Condition[]
 }
@@ -45,6 +47,9 @@ export class RuleIndex {
   readonly #places: (Place | undefined)[] = []
   readonly #freeIds: number[] = []
   readonly #found = new ConditionTable()
+  /** Rules that are found by one condition and require another. */
+  readonly #required = new ConditionTable()
+  readonly #requiring = new IdSet()
   readonly #excluded = new ConditionTable()
   /** Rules with nothing to find them by. */
   readonly #rest = new IdSet()
@@ -69,7 +74,8 @@ export class RuleIndex {
 
   /** Places in which rules are kept; 0 when all policies have gone. */
   get places(): number {
-    return this.#rest.size + this.#interning.size + this.#found.places + this.#excluded.places
+    const tables = this.#found.places + this.#required.places + this.#excluded.places
+    return this.#rest.size + this.#requiring.size + this.#interning.size + tables
   }
 
   has(key: string): boolean {
@@ -151,6 +157,7 @@ export class RuleIndex {
     const marked = this.#marked.subarray(0, words)
     marked.fill(0)
     for (const ids of met) ids.markIn(marked)
+    this.#requiring.clearExcept(marked, this.#required.met(facts))
     for (const ids of this.#excluded.met(facts)) ids.clearIn(marked)
     return count > some && countMarked(marked) > some ? undefined : markedIds(marked)
   }
@@ -176,13 +183,16 @@ export class RuleIndex {
   }
 
   #place(shared: SharedRule): void {
-    const keys = keysOf(shared.rule, (some) => this.#cost(some))
-    if (keys === 'never') return
+    const ways = waysOf(shared.rule, (some) => this.#cost(some))
+    if (ways === 'never') return
     const id = this.#freeIds.pop() ?? this.#places.length
     shared.id = id
-    const found = keys === 'none' ? [] : this.#found.add(keys, id)
+    const [cheapest = [], next = []] = ways
+    const found = this.#found.add(cheapest, id)
     if (found.length === 0) this.#rest.add(id)
-    this.#places[id] = { shared, found, excluded: this.#excluded.add(exclusionsOf(shared.rule), id) }
+    const required = this.#required.add(next, id)
+    if (required.length > 0) this.#requiring.add(id)
+    this.#places[id] = { shared, found, required, excluded: this.#excluded.add(exclusionsOf(shared.rule), id) }
   }
 
   #displace(shared: SharedRule): void {
@@ -192,6 +202,8 @@ export class RuleIndex {
     if (id === undefined || !place) return
     this.#found.remove(place.found, id)
     if (place.found.length === 0) this.#rest.delete(id)
+    this.#required.remove(place.required, id)
+    if (place.required.length > 0) this.#requiring.delete(id)
     this.#excluded.remove(place.excluded, id)
     this.#places[id] = undefined
     shared.id = undefined
