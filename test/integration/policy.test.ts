@@ -271,6 +271,18 @@ void t.test('policy', async (t) => {
       }
     })
 
+    await t.test('a policy reaches open connections of a pod whose record has gone', async (t) => {
+      const name = await open(shop, orders)
+      orders.record['name'] = 'renamed'
+      set(policy('nobody', { scope: 'Global', namespace: 'istio-system' }, { notPrincipals: [{ Exact: 'nobody' }] }))
+      await talkerOf(shop).heard(name, /^(ended|error)/)
+      talkerOf(shop).end(name)
+      delete orders.record['name']
+      set()
+      await inForce([[shop, orders, true]])
+      t.pass('it was closed')
+    })
+
     await t.test('a policy counts although much is written beside its file', async (t) => {
       const writer = setInterval(() => mesh.files.write('neighbour', String(Math.random())), 30)
       try {

@@ -10,6 +10,7 @@ import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
 import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
 import { PodProxy, type WorkerContext } from './pod-proxy.ts'
+import { Recheck } from './recheck.ts'
 
 export interface WorkerOptions {
   readonly send: (message: FromWorker) => void
@@ -129,6 +130,7 @@ export class Worker {
       }),
       hboneLimits: hboneLimits(config),
       crl: () => this.#crl,
+      recheck: new Recheck({ clock: systemClock, soon: setImmediate }),
     }
     return { context, logging, metrics }
   }
@@ -152,10 +154,10 @@ export class Worker {
     this.#pods.delete(uid)
   }
 
-  /** Policies and workloads both decide what is allowed, so either change re-checks the open connections. */
+  /** Policies and workloads both decide what is allowed; each pod knows which of them concern it. */
   #meshChanged(change: MeshChange): void {
     if (change.policies.size === 0 && change.workloads.size === 0) return
-    for (const proxy of this.#pods.values()) proxy.recheckPolicy()
+    for (const proxy of this.#pods.values()) proxy.meshChanged()
   }
 
   #report({ metrics }: Started, { id, connections }: Extract<ToWorker, { type: 'report' }>): void {
