@@ -148,3 +148,56 @@ void t.test('values are read strictly, and every problem has its line and place'
     /a: is required/,
   )
 })
+
+function textOf(yaml: string): string {
+  return YamlValue.read(yaml, (root) => root.fields('a').a.text())
+}
+
+void t.test('a text is what is written, not the number or truth value that YAML would make of it', async (t) => {
+  for (const written of [
+    '007',
+    '1.10',
+    '0x1f',
+    '0o17',
+    '1e3',
+    '+5',
+    '-0',
+    '.5',
+    'True',
+    'false',
+    'no',
+    '.inf',
+    '1_000',
+  ])
+    t.equal(textOf(`{ a: ${written} }`), written)
+  t.equal(textOf('a: 12345678901234567890'), '12345678901234567890')
+  t.equal(textOf('a: !x 007'), '007')
+  t.equal(textOf('a: "~"'), '~')
+  t.equal(textOf('a: "\\x41\\n"'), 'A\n')
+  t.equal(textOf("a: 'it''s'"), "it's")
+  t.equal(textOf('a: >\n  folded\n  text\n'), 'folded text\n')
+  t.equal(textOf('a: two\n  lines'), 'two lines')
+  for (const nothing of ['', '~', 'null', 'Null', 'NULL']) {
+    t.match(
+      problems(`a: ${nothing}`, (root) => root.fields('a').a.text()),
+      /^1:\d+ a: is required$/,
+    )
+    t.equal(
+      YamlValue.read(`a: ${nothing}`, (root) => root.fields('a').a.text('fallback')),
+      'fallback',
+    )
+  }
+  t.same(
+    YamlValue.read('{ 007: 1, 1.10: 2, true: 3 }', (root) => root.entries().map(([key]) => key)),
+    ['007', '1.10', 'true'],
+    'so are the keys of a mapping',
+  )
+})
+
+void t.test('a whole number has digits, and nothing before them', async (t) => {
+  const range = { min: -10, max: 1_000 }
+  const integer = (yaml: string): number => YamlValue.read(yaml, (root) => root.fields('a').a.integer(range))
+  t.same(['a: 5', 'a: -5', 'a: 0', 'a: 0x1f', 'a: 0o17'].map(integer), [5, -5, 0, 31, 15])
+  for (const wrong of ['007', '1e2', '5.0', '"5"', '0x', '.inf', 'true', '1001', '[]'])
+    t.throws(() => integer(`a: ${wrong}`), { message: /1:4 a: must be a whole number from -10 to 1000/ }, wrong)
+})

@@ -1,5 +1,8 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Node } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Node, type Scalar } from 'yaml'
 import { YamlError } from './yaml-error.ts'
+
+/** What serde_yaml takes for one; 007 is a text for it, and 1e3 no whole number. */
+const WHOLE_NUMBER = /^[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+)$/u
 
 interface Source {
   readonly lines: LineCounter
@@ -82,7 +85,7 @@ export class YamlValue {
       return []
     }
     return this.#node.items.map(({ key, value }) => {
-      const name = isScalar(key) ? String(key.value) : '?'
+      const name = isScalar(key) ? writtenText(key) : '?'
       const path = this.#path === '' ? name : `${this.#path}.${name}`
       return [name, new YamlValue(this.#source, value ?? key, path)]
     })
@@ -98,11 +101,13 @@ export class YamlValue {
     return this.#node.items.map((item, index) => new YamlValue(this.#source, item, `${this.#path}[${index}]`))
   }
 
-  /** A text; numbers and booleans count as their text. */
+  /**
+   * A text. A number or boolean counts as it is written, as for serde_yaml: a namespace 007 is not one of the name 7.
+   * Where null stands for it, it is absent.
+   */
   text(fallback?: string): string {
     if (this.isAbsent) return this.#missing(fallback, '')
-    if (isScalar(this.#node) && ['string', 'number', 'boolean'].includes(typeof this.#node.value))
-      return String(this.#node.value)
+    if (isScalar(this.#node) && this.#node.value !== null) return writtenText(this.#node)
     this.problem('must be a text')
     return ''
   }
@@ -117,7 +122,8 @@ export class YamlValue {
   integer(range: { readonly min: number; readonly max: number }, fallback?: number): number {
     if (this.isAbsent) return this.#missing(fallback, range.min)
     const value = isScalar(this.#node) ? this.#node.value : undefined
-    if (typeof value === 'number' && Number.isInteger(value) && value >= range.min && value <= range.max) return value
+    const isWritten = isScalar(this.#node) && WHOLE_NUMBER.test(writtenText(this.#node))
+    if (typeof value === 'number' && isWritten && value >= range.min && value <= range.max) return value
     this.problem(`must be a whole number from ${range.min} to ${range.max}`)
     return range.min
   }
@@ -136,4 +142,9 @@ export class YamlValue {
     this.problem('is required')
     return neutral
   }
+}
+
+/** As it stands in the file, not what YAML makes of it: 1.10 and not 1.1. */
+function writtenText({ source, value }: Scalar): string {
+  return source ?? String(value)
 }

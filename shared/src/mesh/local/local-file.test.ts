@@ -96,6 +96,39 @@ void t.test('a file of Istio’s ztunnel is read, with its defaults', async (t) 
   t.same(parseLocalFile('{}'), [])
 })
 
+void t.test('names made of digits stay what they are', async (t) => {
+  const [workload, policy] = parseLocalFile(`
+workloads: [{ name: 1.10, namespace: 007, workloadIps: [], services: {} }]
+policies:
+  - name: 1e3
+    namespace: 0x1f
+    scope: Global
+    action: Deny
+    dryRun: false
+    rules: [[[{ namespaces: [{ Exact: 007 }, !Prefix 1.10], serviceAccounts: [{ namespace: 010, serviceAccount: 1e3 }] }]]]
+`)
+  t.match(workload, { value: { uid: '007/1.10', name: '1.10', namespace: '007' } })
+  t.match(policy, {
+    value: {
+      name: '1e3',
+      namespace: '0x1f',
+      rules: [
+        [
+          [
+            {
+              namespaces: [
+                { kind: 'exact', value: '007' },
+                { kind: 'prefix', value: '1.10' },
+              ],
+              serviceAccounts: [{ namespace: '010', serviceAccount: '1e3' }],
+            },
+          ],
+        ],
+      ],
+    },
+  })
+})
+
 /** The file with one line in the place of another. */
 function edited(before: string, after: string): () => unknown {
   if (!FILE.includes(before)) throw new Error(`not there: ${before}`)
@@ -125,6 +158,7 @@ void t.test('a mistake is told with line, place and what may stand there', async
   t.throws(edited('    vips: [/10.96.0.1, net/10.96.0.2]\n', ''), { message: /services\[0\]\.vips: is required/ })
   t.throws(edited('name: example\n', 'name: example\n    name: twice\n'), { message: /unique/ })
   t.throws(() => parseLocalFile('a: &a [*a]'), { message: /a: unknown key/ })
+  t.throws(edited('80: 8080', '080: 8080'), { message: /the key must be a port from 0 to 65535/ })
   t.throws(() => parseLocalFile('workloads: 5'), { message: /1:12 workloads: must be a list/ })
 })
 
