@@ -18,9 +18,13 @@ export class YamlValue {
   readonly #node: Node | undefined
   readonly #path: string
 
-  private constructor(source: Source, node: Node | undefined, path: string) {
+  /** Where a value that is not there is missed. */
+  readonly #parent: Node | undefined
+
+  private constructor(source: Source, node: Node | undefined, path: string, parent?: Node) {
     this.#source = source
     this.#node = node
+    this.#parent = parent
     this.#path = path
     // An alias could name what contains it, or multiply without end.
     if (isAlias(node)) this.problem('aliases (*name) are not accepted; write the value out')
@@ -46,6 +50,11 @@ export class YamlValue {
     return this.#node === undefined || (isScalar(this.#node) && this.#node.value === null && this.tag === undefined)
   }
 
+  /** True where the key is there and its value is null: what a template writes that has no value, or half a line. */
+  get isNull(): boolean {
+    return this.#node !== undefined && this.isAbsent
+  }
+
   /** A tag like `!Exact`, without the exclamation mark. */
   get tag(): string | undefined {
     const tag = this.#node?.tag
@@ -54,7 +63,7 @@ export class YamlValue {
 
   /** Notes what is wrong with this value. */
   problem(sentence: string): void {
-    const offset = this.#node?.range?.[0]
+    const offset = (this.#node ?? this.#parent)?.range?.[0]
     const at = offset === undefined ? undefined : this.#source.lines.linePos(offset)
     this.#source.problems.push(
       `${at ? `${at.line}:${at.col} ` : ''}${this.#path === '' ? '' : `${this.#path}: `}${sentence}`,
@@ -69,7 +78,12 @@ export class YamlValue {
       else value.problem(`unknown key; it may be one of ${keys.join(', ')}`)
     }
     const absent = (key: string): YamlValue =>
-      new YamlValue(this.#source, undefined, this.#path === '' ? key : `${this.#path}.${key}`)
+      new YamlValue(
+        this.#source,
+        undefined,
+        this.#path === '' ? key : `${this.#path}.${key}`,
+        this.#node ?? this.#parent,
+      )
     // Every key of `keys` is set, and only those.
     return Object.fromEntries(keys.map((key) => [key, found.get(key) ?? absent(key)])) as Record<
       Keys[number],
@@ -91,14 +105,18 @@ export class YamlValue {
     })
   }
 
-  /** The items of a list; none where absent. */
+  /** The items of a list; none where absent. An item that is null is a problem, and left out. */
   list(): readonly YamlValue[] {
     if (this.isAbsent) return []
     if (!isSeq<Node>(this.#node)) {
       this.problem('must be a list')
       return []
     }
-    return this.#node.items.map((item, index) => new YamlValue(this.#source, item, `${this.#path}[${index}]`))
+    const items = this.#node.items.map((item, index) => new YamlValue(this.#source, item, `${this.#path}[${index}]`))
+    return items.filter((item) => {
+      if (item.isAbsent) item.problem('must not be null')
+      return !item.isAbsent
+    })
   }
 
   /**

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { FakeClock } from '../../clock/index.ts'
 import { silentLog } from '../../telemetry/index.ts'
-import type { MeshUpdate } from '../index.ts'
+import type { MeshResource, MeshUpdate } from '../index.ts'
 import { LocalFileSource, parseLocalFile } from './index.ts'
 
 const FILE = `
@@ -160,6 +160,37 @@ void t.test('a mistake is told with line, place and what may stand there', async
   t.throws(() => parseLocalFile('a: &a [*a]'), { message: /a: unknown key/ })
   t.throws(edited('80: 8080', '080: 8080'), { message: /the key must be a port from 0 to 65535/ })
   t.throws(() => parseLocalFile('workloads: 5'), { message: /1:12 workloads: must be a list/ })
+})
+
+/** A policy whose last line is about its rules. */
+function policy(action: string, rules: string): () => readonly MeshResource[] {
+  return () =>
+    parseLocalFile(`policies:
+  - name: p
+    namespace: n
+    scope: Global
+    action: ${action}
+    dryRun: false
+${rules}`)
+}
+
+void t.test('a policy says its rules, and nothing in them is null', async (t) => {
+  const wrong = (rules: string, message: RegExp): void => {
+    for (const action of ['Allow', 'Deny']) t.throws(policy(action, rules), { message }, `${action} ${rules}`)
+  }
+  wrong('', /^2:5 policies\[0\]\.rules: is required \(a list, may be \[\]\)$/)
+  wrong('    rules:', /^7:11 policies\[0\]\.rules: is required \(a list, may be \[\]\)$/)
+  wrong('    rules: ~', /^7:12 policies\[0\]\.rules: is required/)
+  wrong('    rules: [~]', /^7:13 policies\[0\]\.rules\[0\]: must not be null$/)
+  wrong('    rules:\n    -', /^8:\d+ policies\[0\]\.rules\[0\]: must not be null$/)
+  wrong('    rules: [[null]]', /^7:14 policies\[0\]\.rules\[0\]\[0\]: must not be null$/)
+  wrong('    rules: [[[~]]]', /^7:15 policies\[0\]\.rules\[0\]\[0\]\[0\]: must not be null$/)
+  wrong('    rules: [[[{ sourceIps: [~] }]]]', /^7:29 policies.*\.sourceIps\[0\]: must not be null$/)
+  wrong('    rules: [[[{ namespaces: [null] }]]]', /namespaces\[0\]: must not be null$/)
+  wrong('    rules: [[[{ namespaces: ~ }]]]', /^7:29 policies.*\.namespaces: must be a list$/)
+  wrong('    rules: [[[{ namespaces: [{ Exact: ~ }] }]]]', /is required$/)
+  t.match(policy('Deny', '    rules: []')(), [{ value: { rules: [] } }], 'no rules are no rules')
+  t.match(policy('Allow', '    rules: [[], [[]], [[{}]]]')(), [{ value: { rules: [[], [[]], [[{}]]] } }])
 })
 
 void t.test('all mistakes are told together, of very many the first ones', async (t) => {
