@@ -114,8 +114,8 @@ function problems(text: string, read: (root: YamlValue) => unknown): string {
 }
 
 void t.test('values are read strictly, and every problem has its line and place', async (t) => {
-  const root = YamlValue.read('{ a: text, b: 5, c: [1, 2], d: yes, e: true, f: null }', (value) => value)
-  const { a, b, c, d, e, f, g } = root.fields('a', 'b', 'c', 'd', 'e', 'f', 'g')
+  const map = YamlValue.read('{ a: text, b: 5, c: [1, 2], d: yes, e: true, f: null }', (value) => value)
+  const { a, b, c, d, e, f, g } = map.fields('a', 'b', 'c', 'd', 'e', 'f', 'g')
   t.equal(a.text(), 'text')
   t.equal(b.integer({ min: 0, max: 9 }), 5)
   t.equal(b.text(), '5')
@@ -152,6 +152,35 @@ void t.test('values are read strictly, and every problem has its line and place'
 function textOf(yaml: string): string {
   return YamlValue.read(yaml, (root) => root.fields('a').a.text())
 }
+
+const root = (value: YamlValue): unknown => value.fields('a', 'b')
+const item = (value: YamlValue): unknown => value.list().map((each) => each.text())
+
+void t.test('what YAML allows and a strict file does not is a problem with its place', async (t) => {
+  t.match(problems('a: 1\na: 2', root), /^2:4 a: is there twice, keys must be unique$/)
+  t.match(problems('{ a: 1, "a": 2 }', root), /^1:14 a: is there twice/)
+  t.match(problems('? [x]\n: 1', root), /^2:3 \?: the key must be a text$/)
+  t.match(problems('a: 1\n--- \nb: 1', root), /the text has more than one document/)
+  t.match(problems('%TAG ! tag:x,2000:\n---\na: !Exact x', root), /%TAG is not accepted/)
+  t.match(problems('a: !!int "5"', root), /^1:4 the tag !!int is not accepted$/)
+  t.match(problems('a: !<tag:x> 5', root), /^1:4 the tag !<tag:x> is not accepted$/)
+  t.match(problems('a: {\n  b: 1', root), /^2:\d+ /)
+  t.match(problems('a: "x', root), /^1:\d+ /)
+  t.match(problems('a: 1\n\tb: 2', root), /^2:\d+ /)
+  t.match(problems('['.repeat(10_000), root), /^1:\d+ .*nesting/)
+  t.match(problems('- x\n# -\n-\n- y', item), /^3:1 \[1\]: must not be null$/, 'also of what is not written')
+  t.match(problems('- "x"\n- ""\r\n- [ ]', item), /^3:3 \[2\]: must be a text$/, 'after quotes and other line ends')
+  t.equal(textOf('\ufeff# comment\n---\na: !!str 5 # five\n...\n'), '5')
+  t.match(
+    problems('{ a: !!str true }', (r) => r.fields('a').a.boolean()),
+    /^1:6 a: must be true or false$/,
+  )
+  t.same(
+    YamlValue.read('{ __proto__: 1, constructor: 2 }', (r) => r.entries().map(([key]) => key)),
+    ['__proto__', 'constructor'],
+  )
+  t.match(problems('{ constructor: 1 }', root), /constructor: unknown key/)
+})
 
 void t.test('a text is what is written, not the number or truth value that YAML would make of it', async (t) => {
   for (const written of [

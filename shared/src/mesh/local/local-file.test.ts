@@ -179,7 +179,7 @@ void t.test('a policy says its rules, and nothing in them is null', async (t) =>
     for (const action of ['Allow', 'Deny']) t.throws(policy(action, rules), { message }, `${action} ${rules}`)
   }
   wrong('', /^2:5 policies\[0\]\.rules: is required \(a list, may be \[\]\)$/)
-  wrong('    rules:', /^7:11 policies\[0\]\.rules: is required \(a list, may be \[\]\)$/)
+  wrong('    rules:', /^7:\d+ policies\[0\]\.rules: is required \(a list, may be \[\]\)$/)
   wrong('    rules: ~', /^7:12 policies\[0\]\.rules: is required/)
   wrong('    rules: [~]', /^7:13 policies\[0\]\.rules\[0\]: must not be null$/)
   wrong('    rules:\n    -', /^8:\d+ policies\[0\]\.rules\[0\]: must not be null$/)
@@ -189,6 +189,8 @@ void t.test('a policy says its rules, and nothing in them is null', async (t) =>
   wrong('    rules: [[[{ namespaces: [null] }]]]', /namespaces\[0\]: must not be null$/)
   wrong('    rules: [[[{ namespaces: ~ }]]]', /^7:29 policies.*\.namespaces: must be a list$/)
   wrong('    rules: [[[{ namespaces: [{ Exact: ~ }] }]]]', /is required$/)
+  wrong('    rules: [[[{ namespaces: [!Exact ~] }]]]', /^7:30 .*must be a text$/)
+  wrong('    rules: [[[{ namespaces: [!Exact ] }]]]', /^7:\d+ .*must be a text$/)
   t.match(policy('Deny', '    rules: []')(), [{ value: { rules: [] } }], 'no rules are no rules')
   t.match(policy('Allow', '    rules: [[], [[]], [[{}]]]')(), [{ value: { rules: [[], [[]], [[{}]]] } }])
 })
@@ -202,6 +204,38 @@ void t.test('all mistakes are told together, of very many the first ones', async
   } catch (error) {
     t.ok(error instanceof Error && error.message.length < 4_000, 'the message is bounded')
   }
+})
+
+const ip = (index: number): string => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`
+
+void t.test('a mesh of 100,000 workloads is read, and a mistake in its last line is found', async (t) => {
+  const count = 100_000
+  const lines = Array.from(
+    { length: count },
+    (_, index) => `  - uid: cluster1//Pod/default/w${index}
+    name: w${index}
+    namespace: default
+    serviceAccount: client
+    protocol: HBONE
+    workloadIps: [${ip(index)}]
+    services:
+      default/server.default.svc.cluster.local: { 80: 8080 }`,
+  )
+  const text = `workloads:\n${lines.join('\n')}\n`
+  const resources = parseLocalFile(text)
+  t.equal(resources.length, count)
+  const isRight = resources.every(
+    ({ kind, value }, index) =>
+      kind === 'workload' &&
+      value.uid === `cluster1//Pod/default/w${index}` &&
+      value.workloadIps.join() === ip(index) &&
+      value.services['default/server.default.svc.cluster.local']?.['80'] === 8080,
+  )
+  t.ok(isRight, 'each is what was written')
+  t.throws(() => parseLocalFile(`${text}    colour: red\n`), {
+    message: /^800002:13 workloads\[99999\]\.colour: unknown key; it may be one of uid,/,
+  })
+  t.throws(() => parseLocalFile(`${text}  ]`), { message: /^800002:3 / })
 })
 
 void t.test('a text in place of a file; resources with one key count once', async (t) => {
