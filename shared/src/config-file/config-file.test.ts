@@ -136,10 +136,6 @@ void t.test('values are read strictly, and every problem has its line and place'
     /1:\d/,
   )
   t.match(
-    problems('a: &x 1\nb: *x', (r) => r.fields('a', 'b').b.text()),
-    /aliases/,
-  )
-  t.match(
     problems('a: {b: 1}', (r) => r.fields('a').a.fields('c')),
     /a\.b: unknown key; it may be one of c/,
   )
@@ -180,6 +176,35 @@ void t.test('what YAML allows and a strict file does not is a problem with its p
     ['__proto__', 'constructor'],
   )
   t.match(problems('{ constructor: 1 }', root), /constructor: unknown key/)
+})
+
+/** Keys and texts of a mapping of lists. */
+function texts(yaml: string): readonly string[] {
+  return YamlValue.read(yaml, (value) =>
+    value.entries().flatMap(([key, list]) => [key, ...list.list().map((each) => each.text())]),
+  )
+}
+
+void t.test('an alias stands for what it names, and not for more than can be read', async (t) => {
+  t.same(texts('a: &a [&x 007, *x]\nb: *a\n*x : [*x]'), ['a', '007', '007', 'b', '007', '007', '007', '007'])
+  t.same(texts('a: [&x 1, *x, &x 2, *x]'), ['a', '1', '1', '2', '2'], 'the last one of a name counts')
+  t.match(problems('a: 1\nb: *x', root), /^2:4 the alias \*x names nothing before it$/)
+  t.match(problems('a: &a\n  - *a', root), /^2:5 the alias \*a names what it is in$/)
+  t.match(
+    problems('a: &a 1\n*a : 2\n"1": 3', (v) => v.entries()),
+    /^3:6 1: is there twice/,
+    'keys by their text',
+  )
+  t.match(
+    problems('a: &a {<<: {b: 1}}', (v) => v.fields('a').a.fields('b')),
+    /a\.<<: unknown key/,
+    'none is merged',
+  )
+  const laughs = Array.from({ length: 40 }, (_, i) => `a${i + 1}: &a${i + 1} [${`*a${i},`.repeat(9)}]`)
+  t.match(
+    problems(['a0: &a0 [lol]', ...laughs].join('\n'), (value) => value.entries()),
+    /^7:26 the aliases up to here repeat more than 1000000 values$/,
+  )
 })
 
 void t.test('a text is what is written, not the number or truth value that YAML would make of it', async (t) => {

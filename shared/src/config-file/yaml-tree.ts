@@ -8,10 +8,11 @@ import {
   type EventId,
   type ScalarEvent,
 } from 'js-yaml'
+import { resolveAliases } from './yaml-aliases.ts'
 import { YamlError } from './yaml-error.ts'
 
 /** What stands at a place of a YAML text. */
-export type YamlKind = 'scalar' | 'list' | 'mapping' | 'alias'
+export type YamlKind = 'scalar' | 'list' | 'mapping'
 
 /** A scalar as it is written; only a plain one, without quotes, can be a number, a truth value or null. */
 export interface YamlScalar {
@@ -31,6 +32,8 @@ export class YamlTree {
   readonly #events: readonly Event[]
   /** For each event that begins a node, the event after the node. */
   readonly #ends: Int32Array
+  /** For each alias, the node that it stands for. */
+  #targets: ReadonlyMap<number, number> = new Map()
   #lineStarts: readonly number[] | undefined
 
   /** Throws YamlError where the text is not one document of YAML. */
@@ -47,11 +50,11 @@ export class YamlTree {
     return KINDS.get(this.#event(node).type) ?? 'scalar'
   }
 
-  /** The nodes in a list; in a mapping key and value by turns. */
+  /** The nodes in a list; in a mapping key and value by turns. In place of an alias stands what it names. */
   children(node: number): number[] {
     const children: number[] = []
     const last = this.#end(node) - 1
-    for (let child = node + 1; child < last; child = this.#end(child)) children.push(child)
+    for (let child = node + 1; child < last; child = this.#end(child)) children.push(this.#targets.get(child) ?? child)
     return children
   }
 
@@ -82,10 +85,11 @@ export class YamlTree {
     return this.#placeOf(this.#offset(node))
   }
 
-  /** Finds where each node ends; answers what is not accepted anywhere. */
+  /** Finds where each node ends and what aliases stand for; answers what is not accepted anywhere. */
   #link(): string[] {
     const problems: string[] = []
     const open: number[] = []
+    let hasAliases = false
     for (const [index, event] of this.#events.entries()) {
       if (event.type === EVENT_ID.POP) {
         const opened = open.pop()
@@ -94,6 +98,7 @@ export class YamlTree {
       }
       if (event.type === EVENT_ID.SCALAR || event.type === EVENT_ID.ALIAS) this.#ends[index] = index + 1
       else open.push(index)
+      if (event.type === EVENT_ID.ALIAS) hasAliases = true
       if (event.type === EVENT_ID.DOCUMENT) {
         if (index > 0) problems.push('the text has more than one document')
         if (event.directives.some(({ kind }) => kind === 'tag')) problems.push('%TAG is not accepted')
@@ -102,7 +107,10 @@ export class YamlTree {
       const tag = this.#rawTag(event)
       if (isForeign(tag)) problems.push(`${this.place(index)} the tag ${tag.slice(0, 100)} is not accepted`)
     }
-    return problems
+    if (!hasAliases) return problems
+    const aliases = resolveAliases(this.#text, this.#events, this.#ends)
+    this.#targets = aliases.targets
+    return [...problems, ...aliases.problems.map(([node, sentence]) => `${this.place(node)} ${sentence}`)]
   }
 
   #event(node: number): Event {
@@ -149,7 +157,6 @@ export class YamlTree {
 const KINDS: ReadonlyMap<EventId, YamlKind> = new Map([
   [EVENT_ID.SEQUENCE, 'list'],
   [EVENT_ID.MAPPING, 'mapping'],
-  [EVENT_ID.ALIAS, 'alias'],
 ] as const)
 
 const NULL: ReadonlySet<string> = new Set(['', '~', 'null', 'Null', 'NULL'])

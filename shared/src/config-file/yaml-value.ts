@@ -34,9 +34,6 @@ export class YamlValue {
     this.#node = node
     this.#parent = parent
     this.#step = step
-    // An alias could name what contains it, or multiply without end.
-    if (node !== undefined && source.tree.kind(node) === 'alias')
-      this.problem('aliases (*name) are not accepted; write the value out')
   }
 
   /**

@@ -157,7 +157,7 @@ void t.test('a mistake is told with line, place and what may stand there', async
   t.throws(edited('/10.96.0.1', '10.96.0.1'), { message: /network\/address, or \/address for the default network/ })
   t.throws(edited('    vips: [/10.96.0.1, net/10.96.0.2]\n', ''), { message: /services\[0\]\.vips: is required/ })
   t.throws(edited('name: example\n', 'name: example\n    name: twice\n'), { message: /unique/ })
-  t.throws(() => parseLocalFile('a: &a [*a]'), { message: /a: unknown key/ })
+  t.throws(() => parseLocalFile('a: &a [*a]'), { message: /1:8 the alias \*a names what it is in/ })
   t.throws(edited('80: 8080', '080: 8080'), { message: /the key must be a port from 0 to 65535/ })
   t.throws(() => parseLocalFile('workloads: 5'), { message: /1:12 workloads: must be a list/ })
 })
