@@ -1,9 +1,19 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import { systemClock } from '../clock/index.ts'
+import { FakeClock, systemClock, type Clock } from '../clock/index.ts'
 import type { Log } from '../telemetry/log.ts'
 import { WatchedFile, YamlError, YamlValue } from './index.ts'
 
@@ -17,7 +27,7 @@ interface Watched {
   readonly until: (loaded: number, errors?: number) => Promise<void>
 }
 
-function watched(t: { teardown(end: () => void): void }, mayComeLater = false): Watched {
+function watched(t: { teardown(end: () => void): void }, mayComeLater = false, clock: Clock = systemClock): Watched {
   const directory = mkdtempSync(join(tmpdir(), 'ambit-file-'))
   const path = join(directory, 'file')
   const loaded: string[] = []
@@ -32,7 +42,7 @@ function watched(t: { teardown(end: () => void): void }, mayComeLater = false): 
     if (content.includes('bad')) throw new Error('it is bad')
     loaded.push(content.toString())
   }
-  const file = new WatchedFile({ path, clock: systemClock, log, load, mayComeLater })
+  const file = new WatchedFile({ path, clock, log, load, mayComeLater })
   t.teardown(() => {
     file.stop()
     rmSync(directory, { recursive: true })
@@ -85,6 +95,9 @@ void t.test('at start a file must be there and good, unless it may come later', 
   const late = watched(t, true)
   late.file.start()
   t.same(late.loaded, [''])
+  writeFileSync(join(late.directory, 'other'), 'x')
+  await setTimeout(700)
+  t.same(late.errors, [], 'that it is not there yet is no error')
   writeFileSync(late.path, 'there')
   await late.until(2)
   unlinkSync(late.path)
@@ -101,6 +114,67 @@ void t.test('other writing in the directory does not put a change off', async (t
   await until(2)
   clearInterval(busy)
   t.same(loaded, ['one', 'two'])
+})
+
+/** Time stands still but for what the test lets pass; that a file changed comes from the kernel when it likes. */
+async function noticed(clock: FakeClock): Promise<void> {
+  for (let i = 0; i < 500 && clock.pendingTimers === 0; i++) await setTimeout(10)
+}
+
+void t.test('half of a file is not loaded, however slowly it is written', async (t) => {
+  const clock = new FakeClock()
+  const { path, loaded, file } = watched(t, false, clock)
+  writeFileSync(path, 'one')
+  file.start()
+  writeFileSync(path, '')
+  await noticed(clock)
+  for (const part of ['allow', ' these', ', deny', ' those']) {
+    await clock.advance(400)
+    appendFileSync(path, part)
+  }
+  await clock.advance(400)
+  t.same(loaded, ['one'])
+  await clock.advance(300)
+  t.same(loaded, ['one', 'allow these, deny those'])
+  t.equal(clock.pendingTimers, 0)
+})
+
+void t.test('a file that is written to all the time is loaded every few seconds', async (t) => {
+  const clock = new FakeClock()
+  const { path, loaded, file } = watched(t, false, clock)
+  writeFileSync(path, 'one')
+  file.start()
+  appendFileSync(path, '.')
+  await noticed(clock)
+  for (let ms = 0; ms < 2_800; ms += 400) {
+    await clock.advance(400)
+    appendFileSync(path, '.')
+  }
+  t.same(loaded, ['one'])
+  await clock.advance(400)
+  t.same(loaded, ['one', 'one........'])
+})
+
+void t.test('a file of which nothing is left leaves what it said', async (t) => {
+  const { path, loaded, errors, file, until } = watched(t)
+  writeFileSync(path, 'one')
+  file.start()
+  truncateSync(path)
+  await until(1, 1)
+  t.match(errors, [/the file is empty; what it said before is kept/])
+  writeFileSync(path, 'two')
+  await until(2)
+  t.same(loaded, ['one', 'two'])
+})
+
+void t.test('a file that is too large is not read', async (t) => {
+  const { path, loaded, errors, file, until } = watched(t)
+  writeFileSync(path, 'one')
+  file.start()
+  truncateSync(path, 3 * 2 ** 30)
+  await until(1, 1)
+  t.match(errors, [/larger than 268435456 bytes/])
+  t.same(loaded, ['one'])
 })
 
 function problems(text: string, read: (root: YamlValue) => unknown): string {
@@ -151,6 +225,22 @@ function textOf(yaml: string): string {
 
 const root = (value: YamlValue): unknown => value.fields('a', 'b')
 const item = (value: YamlValue): unknown => value.list().map((each) => each.text())
+
+void t.test('a text that says nothing is a problem where it must not be', async (t) => {
+  for (const text of ['', '# a: 1\n', '---\n', '~']) {
+    t.equal(
+      YamlValue.read(text, (value) => value.entries().length),
+      0,
+    )
+    t.throws(() => YamlValue.read(text, () => {}, false), {
+      message: /the file says nothing; write \{\} if that is meant$/,
+    })
+  }
+  t.equal(
+    YamlValue.read('{}', (value) => value.entries().length, false),
+    0,
+  )
+})
 
 void t.test('what YAML allows and a strict file does not is a problem with its place', async (t) => {
   t.match(problems('a: 1\na: 2', root), /^2:4 a: is there twice, keys must be unique$/)

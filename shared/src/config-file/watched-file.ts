@@ -4,9 +4,14 @@ import { basename, dirname } from 'node:path'
 import type { Clock, Timer } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
 import type { Log } from '../telemetry/log.ts'
+import { stampOf, type FileStamp } from './file-stamp.ts'
 
-/** An editor writes a file in several steps; those of the first moment are taken as one change. */
-const GATHERING_MS = 100
+/** How often a file that may have changed is looked at. */
+const LOOK_MS = 100
+/** A file that nobody has written to for so long is taken for complete: half of one is often good, and says less. */
+const SETTLED_MS = 500
+/** One that is written to all the time is loaded as it is after so long. */
+const MAX_POSTPONED_MS = 3_000
 /** Larger is not a file of ours. */
 const MAX_BYTES = 256 * 1024 * 1024
 
@@ -20,14 +25,28 @@ export interface WatchedFileOptions {
   readonly mayComeLater?: boolean
 }
 
+/** A change that waits until its writer has finished. */
+interface Change {
+  readonly since: number
+  /** As the file was seen last, and since when it is so. */
+  stamp: FileStamp
+  unchangedSince: number
+  readonly timer: Timer
+}
+
 /**
- * A file that is loaded at start and again whenever it changes. A bad edit is reported and what was loaded before stays. The
- * directory is watched, so that editors' renames and Kubernetes' symlink swaps are seen.
+ * A file that is loaded at start and again whenever it changes and nobody writes to it any more; a file that was complete
+ * when it was moved to its place is not waited for. A bad edit is reported and what was loaded before stays; so does it where
+ * nothing is left of a file: an editor that was stopped, or a full disk. The directory is watched, so that editors' renames
+ * and Kubernetes' symlink swaps are seen.
  */
 export class WatchedFile {
   readonly #options: WatchedFileOptions
   #watcher: FSWatcher | undefined
-  #gathering: Timer | undefined
+  #change: Change | undefined
+  /** Of the state that was looked at last, where it had settled. */
+  #lastIdentity: string | undefined
+  #isEmpty = true
   /** Of the content that was looked at last, good or bad. */
   #lastDigest: string | undefined
 
@@ -46,6 +65,9 @@ export class WatchedFile {
     })
     try {
       this.#load(this.#options.mayComeLater)
+      const { identity, writtenAt } = stampOf(this.#options.path)
+      // It is no news that it is not there. A file that is may be half written; the first stir looks at it again.
+      if (writtenAt === undefined) this.#lastIdentity = identity
     } catch (error) {
       this.stop()
       throw new Error(`${this.#options.path}: ${messageOf(error)}`, { cause: error })
@@ -55,31 +77,58 @@ export class WatchedFile {
   stop(): void {
     this.#watcher?.close()
     this.#watcher = undefined
-    this.#gathering?.cancel()
+    this.#change?.timer.cancel()
+    this.#change = undefined
   }
 
-  /** Not put off by what follows: a directory in which much is written would put it off for ever. */
+  /** Something in the directory changed; it need not be the file. */
   #changed(): void {
-    this.#gathering ??= this.#options.clock.after(GATHERING_MS, () => {
-      this.#gathering = undefined
-      try {
-        this.#load()
-      } catch (error) {
-        this.#options.log.error('file not taken over, the last good state stays', {
-          file: basename(this.#options.path),
-          error: messageOf(error),
-        })
-      }
-    })
+    if (this.#change) return
+    const now = this.#options.clock.now()
+    this.#look({ since: now, stamp: stampOf(this.#options.path), unchangedSince: now })
+  }
+
+  #look(change: Omit<Change, 'timer'>): void {
+    const timer = this.#options.clock.after(LOOK_MS, () => this.#settle(change))
+    this.#change = { ...change, timer }
+  }
+
+  /** Only the file itself puts a load off: a directory in which much is written would put it off for ever. */
+  #settle(change: Omit<Change, 'timer'>): void {
+    this.#change = undefined
+    const now = this.#options.clock.now()
+    const stamp = stampOf(this.#options.path)
+    if (stamp.identity === this.#lastIdentity) return
+    const unchangedSince = stamp.identity === change.stamp.identity ? change.unchangedSince : now
+    const age = now - Math.min(unchangedSince, stamp.writtenAt ?? unchangedSince)
+    const isSettled = age >= SETTLED_MS
+    if (!isSettled && now - change.since < MAX_POSTPONED_MS) {
+      this.#look({ since: change.since, stamp, unchangedSince })
+      return
+    }
+    // Known before it is read: whatever is written meanwhile is another state.
+    this.#lastIdentity = isSettled ? stamp.identity : undefined
+    try {
+      this.#load()
+    } catch (error) {
+      this.#options.log.error('file not taken over, the last good state stays', {
+        file: basename(this.#options.path),
+        error: messageOf(error),
+      })
+    }
   }
 
   #load(mayBeMissing = false): void {
-    const content = mayBeMissing && !existsSync(this.#options.path) ? Buffer.alloc(0) : readFileSync(this.#options.path)
-    if (content.length > MAX_BYTES) throw new Error(`larger than ${MAX_BYTES} bytes`)
+    const { path, load } = this.#options
+    // Before it is read, so that a file of any size costs nothing.
+    if (stampOf(path).size > MAX_BYTES) throw new Error(`larger than ${MAX_BYTES} bytes`)
+    const content = mayBeMissing && !existsSync(path) ? Buffer.alloc(0) : readFileSync(path)
     const digest = createHash('sha256').update(content).digest('base64')
     if (digest === this.#lastDigest) return
     // Remembered first: bad content is reported once, not at every stir in its directory.
     this.#lastDigest = digest
-    this.#options.load(content)
+    if (content.length === 0 && !this.#isEmpty) throw new Error('the file is empty; what it said before is kept')
+    load(content)
+    this.#isEmpty = content.length === 0
   }
 }

@@ -38,11 +38,13 @@ export class YamlValue {
 
   /**
    * Parses `text` and lets `read` make the result. Throws YamlError with every problem, of a text that is no YAML with the
-   * first.
+   * first. Where `mayBeEmpty` is false a text that says nothing is a problem: it may be what is left of one that did.
    */
-  static read<T>(text: string, read: (root: YamlValue) => T): T {
+  static read<T>(text: string, read: (root: YamlValue) => T, mayBeEmpty = true): T {
     const source: Source = { tree: new YamlTree(text), problems: [] }
-    const result = read(new YamlValue(source, source.tree.root))
+    const root = new YamlValue(source, source.tree.root)
+    if (root.isAbsent && !mayBeEmpty) root.problem('the file says nothing; write {} if that is meant')
+    const result = read(root)
     if (source.problems.length > 0) throw new YamlError(source.problems)
     return result
   }

@@ -47,7 +47,7 @@ export class LocalFileSource {
   }
 
   #load(text: string): void {
-    const resources = unique(parseLocalFile(text), this.#options.log)
+    const resources = unique(parseLocalFile(text, this.#current.length === 0), this.#options.log)
     const update = diff(this.#current, resources)
     this.#current = resources
     this.#options.onUpdate(update)
