@@ -56,7 +56,7 @@ function watched(t: { teardown(end: () => void): void }, mayComeLater = false, c
 void t.test('a file is loaded, and again when it is written, replaced or swapped by a link', async (t) => {
   const { directory, path, loaded, file, until } = watched(t)
   writeFileSync(path, 'one')
-  file.start()
+  await file.start()
   writeFileSync(path, 'two')
   await until(2)
   writeFileSync(`${path}.new`, 'three')
@@ -73,7 +73,7 @@ void t.test('a file is loaded, and again when it is written, replaced or swapped
 void t.test('what is bad is reported once, and what was good stays', async (t) => {
   const { directory, path, loaded, errors, file, until } = watched(t)
   writeFileSync(path, 'one')
-  file.start()
+  await file.start()
   writeFileSync(path, 'bad')
   await until(1, 1)
   writeFileSync(join(directory, 'other'), 'x')
@@ -88,12 +88,12 @@ void t.test('what is bad is reported once, and what was good stays', async (t) =
 })
 
 void t.test('at start a file must be there and good, unless it may come later', async (t) => {
-  t.throws(() => watched(t).file.start(), /ENOENT/)
+  await t.rejects(watched(t).file.start(), /ENOENT/)
   const bad = watched(t)
   writeFileSync(bad.path, 'bad')
-  t.throws(() => bad.file.start(), { message: `${bad.path}: it is bad` })
+  await t.rejects(bad.file.start(), { message: `${bad.path}: it is bad` })
   const late = watched(t, true)
-  late.file.start()
+  await late.file.start()
   t.same(late.loaded, [''])
   writeFileSync(join(late.directory, 'other'), 'x')
   await setTimeout(700)
@@ -108,7 +108,7 @@ void t.test('at start a file must be there and good, unless it may come later', 
 void t.test('other writing in the directory does not put a change off', async (t) => {
   const { directory, path, loaded, file, until } = watched(t)
   writeFileSync(path, 'one')
-  file.start()
+  await file.start()
   const busy = setInterval(() => writeFileSync(join(directory, 'busy'), String(Math.random())), 20)
   writeFileSync(path, 'two')
   await until(2)
@@ -125,7 +125,7 @@ void t.test('half of a file is not loaded, however slowly it is written', async 
   const clock = new FakeClock()
   const { path, loaded, file } = watched(t, false, clock)
   writeFileSync(path, 'one')
-  file.start()
+  await file.start()
   writeFileSync(path, '')
   await noticed(clock)
   for (const part of ['allow', ' these', ', deny', ' those']) {
@@ -143,7 +143,7 @@ void t.test('a file that is written to all the time is loaded every few seconds'
   const clock = new FakeClock()
   const { path, loaded, file } = watched(t, false, clock)
   writeFileSync(path, 'one')
-  file.start()
+  await file.start()
   appendFileSync(path, '.')
   await noticed(clock)
   for (let ms = 0; ms < 2_800; ms += 400) {
@@ -158,7 +158,7 @@ void t.test('a file that is written to all the time is loaded every few seconds'
 void t.test('a file of which nothing is left leaves what it said', async (t) => {
   const { path, loaded, errors, file, until } = watched(t)
   writeFileSync(path, 'one')
-  file.start()
+  await file.start()
   truncateSync(path)
   await until(1, 1)
   t.match(errors, [/the file is empty; what it said before is kept/])
@@ -170,7 +170,7 @@ void t.test('a file of which nothing is left leaves what it said', async (t) => 
 void t.test('a file that is too large is not read', async (t) => {
   const { path, loaded, errors, file, until } = watched(t)
   writeFileSync(path, 'one')
-  file.start()
+  await file.start()
   truncateSync(path, 3 * 2 ** 30)
   await until(1, 1)
   t.match(errors, [/larger than 268435456 bytes/])

@@ -19,8 +19,8 @@ export interface WatchedFileOptions {
   readonly path: string
   readonly clock: Clock
   readonly log: Log
-  /** Takes the content; throws where it is not good, and has then changed nothing. */
-  readonly load: (content: Buffer) => void
+  /** Takes the content; throws, or rejects, where it is not good, and has then changed nothing. Never called twice at once. */
+  readonly load: (content: Buffer) => void | Promise<void>
   /** A file that is not there at start counts as empty; one that goes later leaves the last good state. Default false. */
   readonly mayComeLater?: boolean
 }
@@ -29,9 +29,8 @@ export interface WatchedFileOptions {
 interface Change {
   readonly since: number
   /** As the file was seen last, and since when it is so. */
-  stamp: FileStamp
-  unchangedSince: number
-  readonly timer: Timer
+  readonly stamp: FileStamp
+  readonly unchangedSince: number
 }
 
 /**
@@ -43,10 +42,12 @@ interface Change {
 export class WatchedFile {
   readonly #options: WatchedFileOptions
   #watcher: FSWatcher | undefined
-  #change: Change | undefined
+  /** Of the change that waits, if there is one. */
+  #timer: Timer | undefined
   /** Of the state that was looked at last, where it had settled. */
   #lastIdentity: string | undefined
   #isEmpty = true
+  #isLoading = false
   /** Of the content that was looked at last, good or bad. */
   #lastDigest: string | undefined
 
@@ -54,8 +55,8 @@ export class WatchedFile {
     this.#options = options
   }
 
-  /** Throws where the first load fails: there is no good state to keep. */
-  start(): void {
+  /** Resolves after the first load; rejects where that fails: there is no good state to keep. */
+  async start(): Promise<void> {
     this.#watcher = watch(dirname(this.#options.path), { persistent: false }, () => this.#changed())
     this.#watcher.on('error', (error) => {
       this.#options.log.warn('cannot watch the directory of a file; changes are not seen', {
@@ -64,8 +65,8 @@ export class WatchedFile {
       })
     })
     try {
-      this.#load(this.#options.mayComeLater)
       const { identity, writtenAt } = stampOf(this.#options.path)
+      await this.#load(this.#options.mayComeLater)
       // It is no news that it is not there. A file that is may be half written; the first stir looks at it again.
       if (writtenAt === undefined) this.#lastIdentity = identity
     } catch (error) {
@@ -77,48 +78,51 @@ export class WatchedFile {
   stop(): void {
     this.#watcher?.close()
     this.#watcher = undefined
-    this.#change?.timer.cancel()
-    this.#change = undefined
+    this.#timer?.cancel()
+    this.#timer = undefined
   }
 
   /** Something in the directory changed; it need not be the file. */
   #changed(): void {
-    if (this.#change) return
+    if (this.#timer) return
     const now = this.#options.clock.now()
     this.#look({ since: now, stamp: stampOf(this.#options.path), unchangedSince: now })
   }
 
-  #look(change: Omit<Change, 'timer'>): void {
-    const timer = this.#options.clock.after(LOOK_MS, () => this.#settle(change))
-    this.#change = { ...change, timer }
+  #look(change: Change): void {
+    this.#timer = this.#options.clock.after(LOOK_MS, () => void this.#settle(change))
   }
 
   /** Only the file itself puts a load off: a directory in which much is written would put it off for ever. */
-  #settle(change: Omit<Change, 'timer'>): void {
-    this.#change = undefined
+  async #settle(change: Change): Promise<void> {
+    this.#timer = undefined
     const now = this.#options.clock.now()
     const stamp = stampOf(this.#options.path)
     if (stamp.identity === this.#lastIdentity) return
     const unchangedSince = stamp.identity === change.stamp.identity ? change.unchangedSince : now
     const age = now - Math.min(unchangedSince, stamp.writtenAt ?? unchangedSince)
     const isSettled = age >= SETTLED_MS
-    if (!isSettled && now - change.since < MAX_POSTPONED_MS) {
+    if (this.#isLoading || (!isSettled && now - change.since < MAX_POSTPONED_MS)) {
       this.#look({ since: change.since, stamp, unchangedSince })
       return
     }
     // Known before it is read: whatever is written meanwhile is another state.
     this.#lastIdentity = isSettled ? stamp.identity : undefined
     try {
-      this.#load()
+      await this.#load()
     } catch (error) {
-      this.#options.log.error('file not taken over, the last good state stays', {
-        file: basename(this.#options.path),
-        error: messageOf(error),
-      })
+      if (this.#watcher) this.#report(error)
     }
   }
 
-  #load(mayBeMissing = false): void {
+  #report(error: unknown): void {
+    this.#options.log.error('file not taken over, the last good state stays', {
+      file: basename(this.#options.path),
+      error: messageOf(error),
+    })
+  }
+
+  async #load(mayBeMissing = false): Promise<void> {
     const { path, load } = this.#options
     // Before it is read, so that a file of any size costs nothing.
     if (stampOf(path).size > MAX_BYTES) throw new Error(`larger than ${MAX_BYTES} bytes`)
@@ -128,7 +132,12 @@ export class WatchedFile {
     // Remembered first: bad content is reported once, not at every stir in its directory.
     this.#lastDigest = digest
     if (content.length === 0 && !this.#isEmpty) throw new Error('the file is empty; what it said before is kept')
-    load(content)
-    this.#isEmpty = content.length === 0
+    this.#isLoading = true
+    try {
+      await load(content)
+      this.#isEmpty = content.length === 0
+    } finally {
+      this.#isLoading = false
+    }
   }
 }

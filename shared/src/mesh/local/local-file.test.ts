@@ -1,5 +1,9 @@
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import { FakeClock } from '../../clock/index.ts'
+import { FakeClock, systemClock } from '../../clock/index.ts'
 import { silentLog } from '../../telemetry/index.ts'
 import type { MeshResource, MeshUpdate } from '../index.ts'
 import { LocalFileSource, parseLocalFile } from './index.ts'
@@ -210,8 +214,8 @@ void t.test('all mistakes are told together, of very many the first ones', async
 
 const ip = (index: number): string => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`
 
-void t.test('a mesh of 100,000 workloads is read, and a mistake in its last line is found', async (t) => {
-  const count = 100_000
+/** The lines of so many workloads. */
+function workloads(count: number): string {
   const lines = Array.from(
     { length: count },
     (_, index) => `  - uid: cluster1//Pod/default/w${index}
@@ -221,22 +225,87 @@ void t.test('a mesh of 100,000 workloads is read, and a mistake in its last line
     protocol: HBONE
     workloadIps: [${ip(index)}]
     services:
-      default/server.default.svc.cluster.local: { 80: 8080 }`,
+      default/server.default.svc.cluster.local: { 80: 8080 }
+`,
   )
-  const text = `workloads:\n${lines.join('\n')}\n`
+  return `workloads:\n${lines.join('')}`
+}
+
+function isWorkload({ kind, value }: MeshResource, index: number): boolean {
+  return (
+    kind === 'workload' &&
+    value.uid === `cluster1//Pod/default/w${index}` &&
+    value.workloadIps.join() === ip(index) &&
+    value.services['default/server.default.svc.cluster.local']?.['80'] === 8080
+  )
+}
+
+void t.test('a mesh of 100,000 workloads is read, and a mistake in its last line is found', async (t) => {
+  const text = workloads(100_000)
   const resources = parseLocalFile(text)
-  t.equal(resources.length, count)
-  const isRight = resources.every(
-    ({ kind, value }, index) =>
-      kind === 'workload' &&
-      value.uid === `cluster1//Pod/default/w${index}` &&
-      value.workloadIps.join() === ip(index) &&
-      value.services['default/server.default.svc.cluster.local']?.['80'] === 8080,
-  )
-  t.ok(isRight, 'each is what was written')
+  t.equal(resources.length, 100_000)
+  t.ok(resources.every(isWorkload), 'each is what was written')
   t.throws(() => parseLocalFile(`${text}    colour: red\n`), {
     message: /^800002:13 workloads\[99999\]\.colour: unknown key; it may be one of uid,/,
   })
+})
+
+void t.test('a large file is read while the rest goes on; of a change only what differs is told', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-mesh-'))
+  const path = join(directory, 'mesh.yaml')
+  const errors: string[] = []
+  const updates: MeshUpdate[] = []
+  let hasTurned = false
+  setImmediate(() => (hasTurned = true))
+  const source = new LocalFileSource({
+    from: { path },
+    clock: systemClock,
+    log: { ...silentLog, error: (_text: string, fields?: unknown) => errors.push(JSON.stringify(fields)) },
+    onUpdate: (update) => {
+      t.ok(hasTurned, 'the event loop did not stand still')
+      updates.push(update)
+    },
+  })
+  const next = async (text: string, done: () => boolean): Promise<void> => {
+    writeFileSync(`${path}.new`, text)
+    renameSync(`${path}.new`, path)
+    for (let i = 0; i < 3_000 && !done(); i++) await setTimeout(10)
+  }
+  t.teardown(() => {
+    source.stop()
+    rmSync(directory, { recursive: true })
+  })
+  const text = workloads(6_000)
+  writeFileSync(path, text)
+  await source.start()
+  t.ok(source.current.length === 6_000 && source.current.every(isWorkload), 'each is what was written')
+  await next(`${text}    colour: red\n`, () => errors.length === 1)
+  t.match(errors, [/mesh\.yaml.*48002:13 workloads\[5999\]\.colour: unknown key/])
+  await next(`# workloads:${' '.repeat(2 ** 20)}`, () => errors.length === 2)
+  t.match(errors[1], /says nothing/)
+  const other = text.replace('name: w7\n', 'name: other\n').replace('Pod/default/w8\n', 'Pod/default/new\n')
+  await next(other, () => updates.length === 2)
+  t.equal(updates[0]?.upserts.length, 6_000)
+  t.match(updates[1], {
+    upserts: [{ value: { name: 'other' } }, { value: { uid: 'cluster1//Pod/default/new' } }],
+    removals: ['workload/cluster1//Pod/default/w8'],
+  })
+  t.equal(updates[1]?.upserts.length, 2)
+  const stopped = source.current
+  await next('{}', () => updates.length === 3)
+  t.same([updates[2]?.upserts.length, updates[2]?.removals.length], [0, stopped.length])
+})
+
+void t.test('a reading is stopped with its source', async (t) => {
+  const source = new LocalFileSource({
+    from: { inline: workloads(6_000) },
+    clock: new FakeClock(),
+    log: silentLog,
+    onUpdate: () => void t.fail('nobody is there for it'),
+  })
+  const started = source.start()
+  source.stop()
+  await t.rejects(started, { message: 'the reading was stopped' })
 })
 
 void t.test('a text in place of a file; resources with one key count once', async (t) => {
@@ -249,9 +318,9 @@ void t.test('a text in place of a file; resources with one key count once', asyn
     from: { inline: doubled },
     clock: new FakeClock(),
     log: silentLog,
-    onUpdate: (update) => updates.push(update),
+    onUpdate: (update) => void updates.push(update),
   })
-  source.start()
+  await source.start()
   source.stop()
   t.equal(source.current.length, 1)
   t.match(updates, [{ upserts: [{ kind: 'service', value: { name: 'b' } }], removals: [] }])
