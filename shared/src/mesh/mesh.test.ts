@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { diff, keyOf, Mesh, parseCidr, parseIp, type MeshResource, type Service, type Workload } from './index.ts'
+import { keyOf, Mesh, parseCidr, parseIp, type MeshResource, type Service, type Workload } from './index.ts'
 import { Claims } from './claims.ts'
 import { meshOf, ofPolicy, ofService, ofWorkload, policy, service, vip, workload } from './mesh-fixture.ts'
 
@@ -133,13 +133,6 @@ void t.test('a listener hears what each update touched, once', async (t) => {
   mesh.apply({ upserts: [], removals: ['service/default/s.default.svc'] })
   t.same(heard, ['w default/s.default.svc default/p', 'w default/p'])
   t.same(mesh.sizes, { workloads: 0, services: 0, policies: 0 })
-})
-
-void t.test('the difference of two states turns one into the other', async (t) => {
-  const [a, b, c] = [ofWorkload(workload('a')), ofService(service('b')), ofPolicy(policy('c'))]
-  const changed = ofService(service('b', { ports: { 81: 1 } }))
-  t.same(diff([a, b], [changed, c]), { upserts: [changed, c], removals: ['workload/a'] })
-  t.same(diff([a, b, c], [a, b, c]), { upserts: [], removals: [] })
 })
 
 void t.test('addresses have one text', async (t) => {

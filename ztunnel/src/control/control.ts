@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { createCaClient, type CaClient } from '@ambit/shared/ca/client'
 import { CertificateManager } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
@@ -193,13 +194,19 @@ export class Control {
     this.#readiness.begin('workload proxy manager')
     await this.#observability.start()
     // Before there are workers: none of them accepts a peer without knowing who is revoked.
-    this.#crlFile?.start()
+    await this.#crlFile?.start()
     this.#workers.start()
-    this.#meshFile.start()
+    try {
+      await this.#meshFile.start()
+    } catch (error) {
+      // Told to end while a large file was read: that is no failure.
+      if (!this.#stopping) throw error
+    }
+    if (this.#stopping) return
     this.#readiness.done('state manager')
     const { dedicatedPod } = this.#config
     if (dedicatedPod) await this.#pods.change([{ ...dedicatedPod, uid: 'dedicated', netns: '/proc/self/ns/net' }], [])
-    else this.#podsFile?.start()
+    else await this.#podsFile?.start()
   }
 
   /** A new worker gets the whole state first and the listeners last: then it can serve at once. */
@@ -228,9 +235,14 @@ export class Control {
     }
   }
 
-  #meshChanged(update: MeshUpdate): void {
-    this.#mesh.apply(update)
-    for (const batch of meshBatches(update)) this.#workers.broadcast({ type: 'mesh', update: batch })
+  /** In parts, as the workers get it: all of a large mesh at once would keep this process busy for a second. */
+  async #meshChanged(update: MeshUpdate): Promise<void> {
+    for (const batch of meshBatches(update)) {
+      // Both before anything else, so that a worker that is welcomed in between misses nothing.
+      this.#mesh.apply(batch)
+      this.#workers.broadcast({ type: 'mesh', update: batch })
+      await setImmediate()
+    }
     this.#wantCertificates()
   }
 

@@ -23,9 +23,9 @@ export class PodsFileSource {
     this.#file = new WatchedFile({ path, clock, log, load: (content) => this.#load(content.toString('utf8')) })
   }
 
-  /** Throws where the first load fails. */
-  start(): void {
-    this.#file.start()
+  /** Rejects where the first load fails. */
+  start(): Promise<void> {
+    return this.#file.start()
   }
 
   stop(): void {
@@ -33,7 +33,7 @@ export class PodsFileSource {
   }
 
   #load(text: string): void {
-    const next = new Map(parsePodsFile(text).map((place) => [place.uid, place]))
+    const next = new Map(parsePodsFile(text, this.#current.size === 0).map((place) => [place.uid, place]))
     const same = (place: PodPlace): boolean => JSON.stringify(this.#current.get(place.uid)) === JSON.stringify(place)
     const added = [...next.values()].filter((place) => !same(place))
     const removed = [...this.#current.values()].filter(({ uid }) => {

@@ -62,15 +62,18 @@ void t.test('the file is followed: what is added, removed and changed; a bad edi
     for (let i = 0; i < 500 && !done(); i++) await setTimeout(10)
   }
   try {
-    source.start()
+    await source.start()
     await next(`pods: [${POD}, {name: b, namespace: n, netns: /b}]`, () => changes.length === 2)
     await next('pods: [{]', () => errors.length === 1)
+    await next('# pods:', () => errors.length === 2)
     await next(`pods: [{name: b, namespace: n, netns: /elsewhere}]`, () => changes.length === 3)
+    await next('{}', () => changes.length === 4)
   } finally {
     source.stop()
     rmSync(directory, { recursive: true })
   }
-  t.same(changes, ['+n/a -', '+n/b -', '+n/b -n/a,n/b'])
+  t.same(changes, ['+n/a -', '+n/b -', '+n/b -n/a,n/b', '+ -n/b'])
+  t.match(errors[1], /says nothing/, 'an empty file releases no pod')
   t.match(errors[0], /last good state stays.*pods\.yaml/)
-  t.throws(() => new PodsFileSource({ path, clock: systemClock, log, onChange: () => {} }).start(), /ENOENT/)
+  await t.rejects(new PodsFileSource({ path, clock: systemClock, log, onChange: () => {} }).start(), /ENOENT/)
 })

@@ -9,18 +9,19 @@ const U32 = { min: 0, max: 0xffff_ffff }
 
 /**
  * Reads the text of a LOCAL_XDS_PATH file, the same that Istio's ztunnel takes: workloads, policies, services. Unknown keys
- * are errors. Throws YamlError with every problem and its line.
+ * are errors, and so is a text that says nothing where it may not be empty. Throws YamlError with every problem and its line.
  */
-export function parseLocalFile(text: string): readonly MeshResource[] {
-  return YamlValue.read(text, (root) => {
-    const { workloads, policies, services } = root.fields('workloads', 'policies', 'services')
-    const resources: MeshResource[] = [
-      ...workloads.list().map((value) => ({ kind: 'workload' as const, value: readWorkload(value) })),
-      ...policies.list().map((value) => ({ kind: 'policy' as const, value: readAuthorization(value) })),
-      ...services.list().map((value) => ({ kind: 'service' as const, value: readService(value) })),
-    ]
-    return resources
-  })
+export function parseLocalFile(text: string, mayBeEmpty = true): readonly MeshResource[] {
+  return YamlValue.read(text, readResources, mayBeEmpty)
+}
+
+function readResources(root: YamlValue): readonly MeshResource[] {
+  const { workloads, policies, services } = root.fields('workloads', 'policies', 'services')
+  return [
+    ...workloads.list().map((value) => ({ kind: 'workload' as const, value: readWorkload(value) })),
+    ...policies.list().map((value) => ({ kind: 'policy' as const, value: readAuthorization(value) })),
+    ...services.list().map((value) => ({ kind: 'service' as const, value: readService(value) })),
+  ]
 }
 
 function readWorkload(value: YamlValue): Workload {
