@@ -161,6 +161,7 @@ const BAD_ANSWERS: Record<string, (peer: RawPeer) => void> = {
   ),
   'unknown frames': flooding(() => frame(Type.unknown, 0, 0)),
   WINDOW_UPDATE: flooding(() => windowUpdate(0, 1)),
+  'RST_STREAM over and over': flooding((stream) => reset(stream)),
   'a header list above the limit, over and over': flooding(
     (stream) => headers(stream, Buffer.alloc(100, NEWEST)),
     (stream) => [headers(stream, Buffer.concat([literal(':status', '103'), literal('a', 'c'.repeat(3900), true)]))],

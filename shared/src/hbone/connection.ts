@@ -156,6 +156,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   open(head: StreamHead, block: Buffer): TunnelStream {
     const id = this.highestStreamId === 0 ? 1 : this.highestStreamId + 2
     this.highestStreamId = id
+    this.guard.streamOpened()
     const stream = this.#addStream(id)
     stream.head = head
     stream.sendHead(block)
@@ -221,7 +222,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       throw new ConnectionError(ErrorCode.protocolError, `HEADERS on stream ${streamId}, which was not opened`)
     }
     // Otherwise the answer to a stream that we have given up: one for each is ordinary, many more are not.
-    else this.guard.peerReset(true)
+    else this.guard.lateAnswer()
   }
 
   onSettings(): void {
