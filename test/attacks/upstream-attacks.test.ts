@@ -185,6 +185,25 @@ for (const [name, script] of Object.entries(BAD_ANSWERS)) {
   })
 }
 
+void t.test('SETTINGS_ENABLE_PUSH of a server, RFC 9113 §6.5.2', async (t) => {
+  for (const [value, code] of [
+    [0, undefined],
+    [1, Code.protocol],
+  ] as const) {
+    let first: RawPeer | undefined
+    const upstream = await Upstream.start((peer) => {
+      first ??= peer
+      onRequest((stream) => [headers(stream, OK)])(peer)
+      void peer.send(settings([2, value]))
+    })
+    const user = await PoolUser.start()
+    t.equal(await user.outcome(upstream.port), value === 0 ? 'opened' : 'h2')
+    t.ok(await eventually(() => first?.goawayCode === code), `${value} is answered with ${first?.goawayCode}`)
+    user.close()
+    upstream.close()
+  }
+})
+
 const MALFORMED: Record<string, Buffer> = {
   'without a status': literal('a', 'b'),
   'with a field name in upper case': Buffer.concat([OK, literal('A', 'b')]),
