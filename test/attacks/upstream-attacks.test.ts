@@ -161,6 +161,8 @@ const BAD_ANSWERS: Record<string, (peer: RawPeer) => void> = {
   ),
   'unknown frames': flooding(() => frame(Type.unknown, 0, 0)),
   WINDOW_UPDATE: flooding(() => windowUpdate(0, 1)),
+  'SETTINGS acknowledgements': flooding(() => frame(Type.settings, ACK, 0)),
+  'PING acknowledgements': flooding(() => frame(Type.ping, ACK, 0, Buffer.from('liveness'))),
   'RST_STREAM over and over': flooding((stream) => reset(stream)),
   'a header list above the limit, over and over': flooding(
     (stream) => headers(stream, Buffer.alloc(100, NEWEST)),

@@ -213,13 +213,12 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onSettingsAck(): void {
-    this.#settingsExchange?.acknowledged()
+    if (this.#settingsExchange?.acknowledged() !== true) this.guard.idleFrame()
   }
 
   onPingAnswer(payload: Buffer): void {
-    if (payload.equals(DRAIN_PING)) this.#refuseFurtherStreams()
-    else if (payload.equals(LIVENESS_PING)) this.#liveness.onAnswer()
-    else this.guard.idleFrame()
+    if (payload.equals(DRAIN_PING) && this.#isWarning) this.#refuseFurtherStreams()
+    else if (!payload.equals(LIVENESS_PING) || !this.#liveness.onAnswer()) this.guard.idleFrame()
   }
 
   onGoaway(lastStreamId: number, h2Code: number): void {
@@ -324,8 +323,13 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   // ---- the end
 
+  /** A server between the two phases of its drain. */
+  get #isWarning(): boolean {
+    return this.role === 'server' && this.#state === 'draining' && this.#lastAcceptedId === MAX_STREAM_ID
+  }
+
   #refuseFurtherStreams(): void {
-    if (this.#state !== 'draining' || this.#lastAcceptedId !== MAX_STREAM_ID) return
+    if (!this.#isWarning) return
     this.#closeTimer?.cancel()
     this.#lastAcceptedId = this.ids.highest
     this.send.goaway(this.#lastAcceptedId, ErrorCode.noError)
@@ -335,8 +339,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #closeIfDrained(): void {
     if (this.#state !== 'draining' || this.streams.size > 0) return
     // A server first lets the peer learn that it is draining: requests may be on their way.
-    if (this.role === 'server' && this.#lastAcceptedId === MAX_STREAM_ID) return
-    this.#close()
+    if (!this.#isWarning) this.#close()
   }
 
   /** RFC 9113 §5.4.1: GOAWAY, then the end, whatever the peer does. */

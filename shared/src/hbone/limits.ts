@@ -42,7 +42,7 @@ export interface HboneLimits {
   readonly causedResets: Rate
   /** PING and SETTINGS to be answered: CVE-2019-9512, CVE-2019-9515. */
   readonly answers: Rate
-  /** Frames that bring nothing: empty DATA, PRIORITY, unknown types. CVE-2019-9518, CVE-2019-9513. */
+  /** Frames that bring nothing: empty DATA, PRIORITY, unknown types, ACKs that nobody waits for. CVE-2019-9518, CVE-2019-9513. */
   readonly idleFrames: Rate
   /** WINDOW_UPDATE; each DATA frame that we send earns ten more. */
   readonly windowUpdates: Rate
