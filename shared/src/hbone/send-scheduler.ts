@@ -36,7 +36,7 @@ export interface SendSource {
   quota: number
   /** Bytes that it had its turns for, on a scale that all streams of the connection share. */
   served: number
-  /** Read from the application and not yet sent: at most one read. The application is not read meanwhile. */
+  /** Read from the application and not yet sent: at most one read, for the application is not read meanwhile. It waits then. */
   stash: Buffer | undefined
   /** `turn`: waits for its turn. `window`: waits for the peer's credit. */
   waitsFor: 'nothing' | 'turn' | 'window'
@@ -158,12 +158,14 @@ export class SendScheduler {
    */
   offer(source: SendSource, slab: Slab, start: number, end: number): void {
     if (this.#isStopped) return
-    const length = end - start
-    if (source.stash !== undefined) {
-      // A public-API stream may hand out one more chunk after it was paused.
-      source.stash = Buffer.concat([source.stash, slab.bytes.subarray(start, end)])
+    if (source.waitsFor !== 'nothing') {
+      // A public-API stream may hand out one more chunk after it was paused. It waits like the rest, for a stream that was sent
+      // from here would be queued a second time.
+      const late = slab.bytes.subarray(start, end)
+      source.stash = source.stash === undefined ? Buffer.from(late) : Buffer.concat([source.stash, late])
       return
     }
+    const length = end - start
     if (source.served < this.#level - MAX_LAG_BYTES) source.served = this.#level - MAX_LAG_BYTES
     const sent = this.#canSendDirectly(source, start, length)
       ? this.#sendDirectly(source, slab, start, end)
