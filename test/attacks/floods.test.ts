@@ -46,6 +46,17 @@ attack('PING acknowledgements that nobody asked for', { ends: Code.calm, tunnels
   await peer.flood(MANY, () => frame(Type.ping, ACK, 0, Buffer.alloc(8, 'x')))
 })
 
+// What we really send, and answers that come when nobody waits for them.
+for (const payload of ['liveness', 'draining']) {
+  attack(`PING acknowledgements of our own payload: ${payload}`, { ends: Code.calm, tunnels: 0 }, async (peer) => {
+    await peer.flood(MANY, () => frame(Type.ping, ACK, 0, Buffer.from(payload)))
+  })
+}
+
+attack('SETTINGS acknowledgements that nobody waits for', { ends: Code.calm, tunnels: 0 }, async (peer) => {
+  await peer.flood(MANY, () => frame(Type.settings, ACK, 0))
+})
+
 attack('PRIORITY, CVE-2019-9513', { ends: Code.calm, tunnels: 0 }, async (peer) => {
   await peer.flood(MANY, (i) =>
     frame(Type.priority, 0, 1 + 2 * (i % 1000), Buffer.concat([u32(0), Buffer.of(i % 256)])),

@@ -104,7 +104,11 @@ void t.test('policy', async (t) => {
         [batch, stock, true],
       ])
       t.match(await refusal(batch, orders), /explicitly denied by: default\/no-batch/)
-      const line = await a.proxy.access({ direction: 'outbound', 'src.workload': 'batch', error: /401/ })
+      const line = await a.proxy.access({
+        direction: 'outbound',
+        'src.workload': 'batch',
+        error: /http status: 401 Unauthorized/,
+      })
       t.equal(line.level, 'error', 'the client is told by status')
       const labels = { reporter: 'destination', response_flags: 'DENY', source_workload: 'batch' }
       t.ok((await b.proxy.metric('istio_tcp_connections_closed_total', labels)) > 0)

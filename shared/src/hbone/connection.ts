@@ -1,8 +1,8 @@
-import type { Clock, Timer } from '../clock/index.ts'
-import type { ByteIo, PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
-import type { Log } from '../telemetry/index.ts'
+import type { Timer } from '../clock/index.ts'
+import type { PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
 import { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError, nameOfCode } from './connection-error.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import { Delivery } from './delivery.ts'
 import { FrameDispatch, type FrameHost } from './frame-dispatch.ts'
 import { FrameReader } from './frame-reader.ts'
@@ -16,6 +16,7 @@ import { ResetMemory } from './reset-memory.ts'
 import { SendScheduler } from './send-scheduler.ts'
 import { encodeSettings } from './settings.ts'
 import { SettingsExchange } from './settings-exchange.ts'
+import { StreamIds } from './stream-ids.ts'
 import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.ts'
 
 /** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
@@ -23,24 +24,6 @@ const MAX_DISCARDED_BYTES = 262_144
 
 const LIVENESS_PING = Buffer.from('liveness')
 const DRAIN_PING = Buffer.from('draining')
-
-export interface ConnectionOptions {
-  readonly role: 'client' | 'server'
-  readonly io: ByteIo
-  readonly port: SecurePort
-  readonly limits: HboneLimits
-  readonly clock: Clock
-  readonly log: Log
-  readonly hooks: ConnectionHooks
-}
-
-/** What differs between the roles. */
-export interface ConnectionHooks {
-  /** Server: a new stream with its request. The stream is counted; answer it with sendHead or reset it. */
-  onRequest(stream: TunnelStream, fields: HeaderField[], tooLarge: boolean): void
-  /** Streams, peer settings or state have changed. */
-  onChange(): void
-}
 
 /**
  * - `open`: streams come and go.
@@ -65,7 +48,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   /** Resolves, never rejects, when the connection is closed and every stream has ended. */
   readonly closed: Promise<void>
   heldBytes = 0
-  highestStreamId = 0
+  readonly ids = new StreamIds()
   readonly #options: ConnectionOptions
   readonly #port: SecurePort
   readonly #dispatch: FrameDispatch
@@ -155,8 +138,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   /** Client: begins a stream; the caller checks that the connection is open and the peer takes one more. */
   open(head: StreamHead, block: Buffer): TunnelStream {
-    const id = this.highestStreamId === 0 ? 1 : this.highestStreamId + 2
-    this.highestStreamId = id
+    const id = this.ids.next()
+    this.guard.streamOpened()
     const stream = this.#addStream(id)
     stream.head = head
     stream.sendHead(block)
@@ -218,11 +201,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const stream = this.streams.get(streamId)
     if (stream !== undefined) this.#onMoreHeaders(stream, fields, endStream, tooLarge)
     else if (this.role === 'server') this.#onRequest(streamId, fields, endStream, tooLarge)
-    else if (streamId % 2 === 0 || streamId > this.highestStreamId) {
+    else if (this.ids.isIdle(streamId)) {
       throw new ConnectionError(ErrorCode.protocolError, `HEADERS on stream ${streamId}, which was not opened`)
     }
     // Otherwise the answer to a stream that we have given up: one for each is ordinary, many more are not.
-    else this.guard.peerReset(true)
+    else this.guard.lateAnswer()
   }
 
   onSettings(): void {
@@ -231,19 +214,18 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onSettingsAck(): void {
-    this.#settingsExchange?.acknowledged()
+    if (this.#settingsExchange?.acknowledged() !== true) this.guard.idleFrame()
   }
 
   onPingAnswer(payload: Buffer): void {
-    if (payload.equals(DRAIN_PING)) this.#refuseFurtherStreams()
-    else if (payload.equals(LIVENESS_PING)) this.#liveness.onAnswer()
-    else this.guard.idleFrame()
+    if (payload.equals(DRAIN_PING) && this.#isWarning) this.#refuseFurtherStreams()
+    else if (!payload.equals(LIVENESS_PING) || !this.#liveness.onAnswer()) this.guard.idleFrame()
   }
 
   onGoaway(lastStreamId: number, h2Code: number): void {
     this.guard.idleFrame()
     if (this.#state === 'open') this.#state = 'draining'
-    this.#lastAcceptedId = Math.min(this.#lastAcceptedId, this.role === 'server' ? this.highestStreamId : MAX_STREAM_ID)
+    this.#lastAcceptedId = Math.min(this.#lastAcceptedId, this.role === 'server' ? this.ids.highest : MAX_STREAM_ID)
     if (this.role === 'client') {
       for (const stream of this.streams.values()) {
         if (stream.id > lastStreamId) stream.lose(`the peer is going away: ${nameOfCode(h2Code)}`, true)
@@ -303,11 +285,14 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   #onRequest(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
     if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocolError, `a client opens stream ${streamId}`)
-    if (streamId <= this.highestStreamId) {
+    if (streamId <= this.ids.highest) {
       if (this.#resets.has(streamId)) return
-      throw new ConnectionError(ErrorCode.streamClosed, `HEADERS on stream ${streamId}, which is closed`)
+      // An id that was passed over is closed as well, but HEADERS on it would open a stream below one that is open, for which
+      // §5.1.1 demands PROTOCOL_ERROR; on a stream that was used §5.1 allows STREAM_CLOSED, which says more.
+      const code = this.ids.wasPassedOver(streamId) ? ErrorCode.protocolError : ErrorCode.streamClosed
+      throw new ConnectionError(code, `HEADERS on stream ${streamId}, which is closed`)
     }
-    this.highestStreamId = streamId
+    this.ids.open(streamId)
     if (streamId > this.#lastAcceptedId || this.streams.size >= this.limits.maxConcurrentStreams) {
       // Costs the peer as much as a stream that it resets itself.
       this.guard.peerReset(false)
@@ -339,10 +324,15 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   // ---- the end
 
+  /** A server between the two phases of its drain. */
+  get #isWarning(): boolean {
+    return this.role === 'server' && this.#state === 'draining' && this.#lastAcceptedId === MAX_STREAM_ID
+  }
+
   #refuseFurtherStreams(): void {
-    if (this.#state !== 'draining' || this.#lastAcceptedId !== MAX_STREAM_ID) return
+    if (!this.#isWarning) return
     this.#closeTimer?.cancel()
-    this.#lastAcceptedId = this.highestStreamId
+    this.#lastAcceptedId = this.ids.highest
     this.send.goaway(this.#lastAcceptedId, ErrorCode.noError)
     this.#closeIfDrained()
   }
@@ -350,8 +340,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #closeIfDrained(): void {
     if (this.#state !== 'draining' || this.streams.size > 0) return
     // A server first lets the peer learn that it is draining: requests may be on their way.
-    if (this.role === 'server' && this.#lastAcceptedId === MAX_STREAM_ID) return
-    this.#close()
+    if (!this.#isWarning) this.#close()
   }
 
   /** RFC 9113 §5.4.1: GOAWAY, then the end, whatever the peer does. */
@@ -361,7 +350,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#state = 'closing'
     this.delivery.flushAll()
     for (const stream of this.streams.values()) stream.lose(`connection error: ${error.message}`)
-    this.send.goaway(this.role === 'server' ? this.highestStreamId : 0, error.h2Code)
+    this.send.goaway(this.role === 'server' ? this.ids.highest : 0, error.h2Code)
     this.#close()
   }
 

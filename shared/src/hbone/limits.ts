@@ -36,11 +36,13 @@ export interface HboneLimits {
   readonly earlyResets: Rate
   /** Resets by the peer of streams that carried data: ordinary life of aborted connections. */
   readonly lateResets: Rate
+  /** Client: one reset for each stream that we opened is free; so many of them may be saved up. Above the streams at once. */
+  readonly maxExpectedResets: number
   /** Resets that the peer makes us send: MadeYouReset, CVE-2025-8671. */
   readonly causedResets: Rate
   /** PING and SETTINGS to be answered: CVE-2019-9512, CVE-2019-9515. */
   readonly answers: Rate
-  /** Frames that bring nothing: empty DATA, PRIORITY, unknown types. CVE-2019-9518, CVE-2019-9513. */
+  /** Frames that bring nothing: empty DATA, PRIORITY, unknown types, ACKs that nobody waits for. CVE-2019-9518, CVE-2019-9513. */
   readonly idleFrames: Rate
   /** WINDOW_UPDATE; each DATA frame that we send earns ten more. */
   readonly windowUpdates: Rate
@@ -66,6 +68,7 @@ export const DEFAULT_LIMITS: HboneLimits = {
   // Honest clients of a busy pooled connection abort some hundred times a second; an attack tens of thousands of times.
   earlyResets: { burst: 400, perSecond: 400 },
   lateResets: { burst: 2000, perSecond: 2000 },
+  maxExpectedResets: 10_000,
   causedResets: { burst: 100, perSecond: 20 },
   answers: { burst: 500, perSecond: 100 },
   idleFrames: { burst: 500, perSecond: 100 },

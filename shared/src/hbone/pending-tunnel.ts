@@ -6,6 +6,7 @@ import { parseConnectResponse, type ConnectResponse } from './connect-response.t
 import { ErrorCode } from './frames.ts'
 import { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
+import { statusText } from './status-text.ts'
 import { TunnelSplice } from './tunnel-splice.ts'
 import type { StreamHead, TunnelStream } from './tunnel-stream.ts'
 
@@ -49,7 +50,7 @@ export class PendingTunnel implements StreamHead {
       return
     }
     if (response.status !== STATUS_OK) {
-      const error = new HboneError('status', `http status: ${response.status}`, { status: response.status })
+      const error = new HboneError('status', `http status: ${statusText(response.status)}`, { status: response.status })
       if (endStream) this.#stream.receiveEnd()
       this.#settle()
       this.#stream.decline()

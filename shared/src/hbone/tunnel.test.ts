@@ -132,13 +132,17 @@ for (const io of bothIos()) {
 
   test('a refusal has a status and leaves the connection as it was', async (t) => {
     const pair = await connectionPair(io)
-    for (const status of [401, 503]) {
+    for (const [status, text] of [
+      [401, 'Unauthorized'],
+      [503, 'Service Unavailable'],
+    ] as const) {
       const opening = pair.client.open({ authority: 'a:1', headers: [] })
       const incoming = await pair.nextTunnel()
       incoming.reject(status)
       incoming.reject(400)
       incoming.reset()
-      await t.rejects(opening, { code: 'status', status })
+      // As Istio's ztunnel says it, for the access log.
+      await t.rejects(opening, { code: 'status', status, message: `http status: ${status} ${text}` })
     }
     const opening = pair.client.open({ authority: 'a:1', headers: [] })
     ;(await pair.nextTunnel()).reset()
