@@ -6,7 +6,7 @@ import { connectionPair, endOf, exchange, openTunnel, type ConnectionPair, type 
 
 const MIB = 1_048_576
 
-/** Odd, for a median. */
+/** Of at most MOST_WINDOWS, so many must be fair. */
 const FAIR_WINDOWS = 3
 const MOST_WINDOWS = 15
 
