@@ -24,6 +24,7 @@ export {
   type WorkloadLabels,
 } from './connection-info.ts'
 export { MetricRegistry, type MetricRegistryOptions, type MetricsDelta } from './metric-registry.ts'
+export { OpenTally } from './open-tally.ts'
 export type { Counter, Gauge } from './series.ts'
 export type { Claim } from './claim.ts'
 export { METRICS, TRAFFIC_LABELS, type MetricFamily } from './metric-family.ts'

@@ -14,6 +14,14 @@ export function withFlag({ head, tail }: TrafficLabels, flag: ResponseFlag): str
   return `${head}${label('response_flags', flag)}${tail}`
 }
 
+/** Quotes within values are escaped, so nothing else in label text reads like this. */
+const FLAG = /,response_flags="[A-Z\d_-]+",/
+
+/** The label text of the same ends with another flag; unchanged where it has none (that of `other`). */
+export function flagged(text: string, flag: ResponseFlag): string {
+  return text.replace(FLAG, `,${label('response_flags', flag)},`)
+}
+
 /**
  * Istio's labels for a connection. What the mesh knows of an end overrides all that its baggage claims; the source's
  * principal is only ever what TLS verified. Missing values read `unknown`.
