@@ -67,6 +67,20 @@ void t.test('every problem is reported, each with its variable', async (t) => {
   }
 })
 
+void t.test('what cannot stand in an identity is refused', async (t) => {
+  const problems = problemsOf({
+    ...minimal,
+    TRUST_DOMAIN: 'a,b',
+    PROXY_MODE: 'dedicated',
+    PROXY_WORKLOAD_INFO: 'bad ns/name/s"x',
+  })
+  t.equal(problems.length, 3)
+  t.match(problems.join('\n'), /TRUST_DOMAIN="a,b" is refused: "a,b" is no trust domain: use/)
+  t.match(problems.join('\n'), /PROXY_WORKLOAD_INFO=.* is refused: "bad ns" cannot stand in an identity/)
+  t.match(problems.join('\n'), /PROXY_WORKLOAD_INFO=.* is refused: "s\\"x" cannot stand in an identity/)
+  t.equal(readConfig({ ...minimal, TRUST_DOMAIN: '' }).worker.trustDomain, 'cluster.local')
+})
+
 void t.test('durations, grace periods and worker counts', async (t) => {
   t.equal(readConfig({ ...minimal, POOL_UNUSED_RELEASE_TIMEOUT: '1m30s' }).worker.poolIdleTimeoutMs, 90_000)
   t.equal(readConfig({ ...minimal, POOL_UNUSED_RELEASE_TIMEOUT: '500ms' }).worker.poolIdleTimeoutMs, 500)

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { Environment, problem, type Problem, type Variable } from './environment.ts'
+import { parseIdentityPart, parseTrustDomain } from '@ambit/shared/identity'
+import { accepted, Environment, Problem, problem, type Variable } from './environment.ts'
 
 /** Who a pod is; with PROXY_MODE=dedicated the one pod that the proxy serves. */
 export interface PodIdentity {
@@ -119,10 +120,11 @@ function read(env: Environment): ZtunnelConfig {
       network: env.text('NETWORK', '', 'network of this node'),
       nodeName: env.optional('NODE_NAME', 'name of this node; only its workloads are served') || undefined,
       clusterId: readClusterId(env),
-      trustDomain: env.text(
+      trustDomain: env.parsed(
         'TRUST_DOMAIN',
         'cluster.local',
         'trust domain of the identities that the local file leaves open',
+        accepted(parseTrustDomain),
       ),
       packetMark: readMark(env, mode),
       originalSource: readOriginalSource(env),
@@ -187,6 +189,10 @@ function readDedicatedPod(env: Environment, mode: string): PodIdentity | undefin
   if (!namespace || !name || !serviceAccount || rest.length > 0) {
     env.report('PROXY_WORKLOAD_INFO must be namespace/name/service-account when PROXY_MODE=dedicated')
     return undefined
+  }
+  for (const part of [namespace, serviceAccount]) {
+    const parsed = accepted(parseIdentityPart)(part)
+    if (parsed instanceof Problem) env.report(`PROXY_WORKLOAD_INFO="${text}" ${parsed.sentence}`)
   }
   return { name, namespace, serviceAccount }
 }

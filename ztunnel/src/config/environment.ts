@@ -1,4 +1,4 @@
-import { MeshError } from '@ambit/shared/errors'
+import { MeshError, messageOf } from '@ambit/shared/errors'
 
 /** One variable that the program reads, as `--help` shows it. */
 export interface Variable {
@@ -131,6 +131,17 @@ export class Problem {
 /** What a parser answers for a value that it refuses. */
 export function problem(sentence: string): Problem {
   return new Problem(sentence)
+}
+
+/** A parser that throws for what it refuses, as one that answers a problem. */
+export function accepted<T>(parse: (text: string) => T): (text: string) => T | Problem {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      return problem(`is refused: ${messageOf(error)}`)
+    }
+  }
 }
 
 const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }

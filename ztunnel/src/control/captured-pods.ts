@@ -76,15 +76,33 @@ export class CapturedPods {
     return this.#pending
   }
 
-  /** Resolves when the change is done. A pod that fails is logged, stays pending and is tried again every 5 s. */
+  /**
+   * Resolves when the change is done, and never rejects. A pod that fails is logged, stays pending and is tried again every
+   * 5 s.
+   */
   change(added: readonly PodPlace[], removed: readonly string[]): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const uid of removed) await this.#release(uid)
+      await this.#captureAll(added)
+    })
+  }
+
+  /** Whatever goes wrong in one change, the next one has its turn. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(async () => {
       if (this.#isStopped) return
-      for (const uid of removed) await this.#release(uid)
-      await Promise.all(added.map((place) => this.#capture(place)))
-      this.#changed()
+      try {
+        await work()
+        this.#changed()
+      } catch (error) {
+        this.#options.log.error('a change of the pods failed', { error: messageOf(error) })
+      }
     })
     return this.#queue
+  }
+
+  async #captureAll(places: readonly PodPlace[]): Promise<void> {
+    await Promise.all(places.map((place) => this.#capture(place)))
   }
 
   /** Lets go of the listeners, for drain, and takes no more changes. The redirection stays: a successor serves it, and without one the pods fail closed. */
@@ -194,12 +212,13 @@ export class CapturedPods {
   }
 
   #changed(): void {
+    if (this.#isStopped || this.#pending.size === 0) this.#cancelRetry()
+    else
+      this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
+        this.#retry = undefined
+        void this.change([...this.#pending.values()], [])
+      })
     this.#options.onChanged()
-    if (this.#isStopped || this.#pending.size === 0) return this.#cancelRetry()
-    this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
-      this.#retry = undefined
-      void this.change([...this.#pending.values()], [])
-    })
   }
 }
 

@@ -1,7 +1,7 @@
 import { createCaClient, type CaClient } from '@ambit/shared/ca/client'
 import { CertificateManager } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
-import { SpiffeId } from '@ambit/shared/identity'
+import { messageOf } from '@ambit/shared/errors'
 import { selectIo, type ByteIo } from '@ambit/shared/io'
 import { Mesh, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
@@ -18,6 +18,7 @@ import { handOver } from './hand-over.ts'
 import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
 import { Observability } from './observability.ts'
+import { PodIdentities } from './pod-identities.ts'
 import { WorkerInProcess } from './worker-in-process.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { WorkerProcess, type DataWorker } from './worker-process.ts'
@@ -38,6 +39,7 @@ export class Control {
   readonly #meshFile: LocalFileSource
   readonly #ca: CaClient
   readonly #certificates: NodeCertificates
+  readonly #identities: PodIdentities
   readonly #workers: WorkerPool
   readonly #reports: WorkerReports
   readonly #pods: CapturedPods
@@ -77,6 +79,12 @@ export class Control {
       log: log.scope('identity'),
     })
     this.#certificates = new NodeCertificates(manager, (message) => this.#workers.broadcast(message))
+    // Where the mesh does not know a pod yet, its trust domain is the node's.
+    this.#identities = new PodIdentities({
+      trustDomainOf: ({ namespace, name, serviceAccount }) =>
+        this.#mesh.localWorkload(namespace, name, serviceAccount)?.trustDomain || worker.trustDomain,
+      log: log.scope('identity'),
+    })
     this.#workers = new WorkerPool({
       count: config.workers,
       spawn: (events) =>
@@ -240,15 +248,13 @@ export class Control {
     this.#wantCertificates()
   }
 
-  /** The identities of the captured pods. Where the mesh does not know a pod yet, its trust domain is the node's. */
+  /** Never throws: what was applied before stays applied, and the certificates stay as they were. */
   #wantCertificates(): void {
-    const identities: SpiffeId[] = []
-    for (const { pod } of this.#pods.captured.values()) {
-      const workload = this.#mesh.localWorkload(pod.namespace, pod.name, pod.serviceAccount)
-      const trustDomain = workload?.trustDomain || this.#config.worker.trustDomain
-      identities.push(SpiffeId.of(trustDomain, pod.namespace, pod.serviceAccount))
+    try {
+      this.#certificates.want(this.#identities.of([...this.#pods.captured.values()].map(({ pod }) => pod)))
+    } catch (error) {
+      this.#logging.log.error('the certificates of the pods stay as they were', { error: messageOf(error) })
     }
-    this.#certificates.want(identities)
   }
 
   async #drain(): Promise<void> {

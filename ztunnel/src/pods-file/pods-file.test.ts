@@ -35,6 +35,16 @@ void t.test('what is wrong is told with its line, all of it together', async (t)
   t.throws(() => parsePodsFile(`pods: [${'{},'.repeat(10_001)}]`), { message: /more than 10000 pods/ })
 })
 
+void t.test('what cannot stand in an identity is refused with its line', async (t) => {
+  const text = `pods:
+  - { name: a, namespace: 'a,b', serviceAccount: 's"x', netns: /x }
+  - { name: b, namespace: '', netns: /y }
+`
+  t.throws(() => parsePodsFile(text), { message: /2:\d+ pods\[0\]\.namespace: "a,b" cannot stand in an identity: use/ })
+  t.throws(() => parsePodsFile(text), { message: /2:\d+ pods\[0\]\.serviceAccount: "s\\"x" cannot stand/ })
+  t.throws(() => parsePodsFile(text), { message: /3:\d+ pods\[1\]\.namespace: "" cannot stand/ })
+})
+
 void t.test('the file is followed: what is added, removed and changed; a bad edit changes nothing', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'ambit-pods-'))
   const path = join(directory, 'pods.yaml')

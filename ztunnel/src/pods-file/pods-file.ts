@@ -1,4 +1,6 @@
 import { YamlValue } from '@ambit/shared/config-file'
+import { messageOf } from '@ambit/shared/errors'
+import { parseIdentityPart } from '@ambit/shared/identity'
 import type { PodPlace } from '../control/captured-pods.ts'
 
 /** Pods of one node; Kubernetes itself stops at a few hundred. */
@@ -23,14 +25,26 @@ export function parsePodsFile(text: string): readonly PodPlace[] {
 function readPod(value: YamlValue): PodPlace {
   const field = value.fields('name', 'namespace', 'serviceAccount', 'netns', 'uid')
   const name = field.name.text()
-  const namespace = field.namespace.text()
+  const namespace = readIdentityPart(field.namespace)
   const netns = field.netns.text()
   if (netns !== '' && !netns.startsWith('/')) field.netns.problem('must be an absolute path, such as /run/netns/x')
   return {
     name,
     namespace,
-    serviceAccount: field.serviceAccount.text('default'),
+    serviceAccount: readIdentityPart(field.serviceAccount, 'default'),
     netns,
     uid: field.uid.text('') || `${namespace}/${name}`,
+  }
+}
+
+/** A part of the pod's identity; whoever makes the identity relies on it. */
+function readIdentityPart(value: YamlValue, fallback?: string): string {
+  const text = value.text(fallback)
+  if (value.isAbsent) return text // That it is missing was noted.
+  try {
+    return parseIdentityPart(text)
+  } catch (error) {
+    value.problem(messageOf(error))
+    return text
   }
 }
