@@ -81,6 +81,13 @@ void t.test('what cannot stand in an identity is refused', async (t) => {
   t.equal(readConfig({ ...minimal, TRUST_DOMAIN: '' }).worker.trustDomain, 'cluster.local')
 })
 
+void t.test('a mark that the redirection rules cannot tell from others is refused', async (t) => {
+  for (const mark of ['0', '-1', '1.5', '4096', '5433', '0x1539', '4294967295', '273', '0x111', '0x1111'])
+    t.match(problemsOf({ ...minimal, PACKET_MARK: mark }), [/^PACKET_MARK=.* from 1 to 4095, .* not 273/], mark)
+  for (const mark of ['1', '4095', '0x539', '272'])
+    t.equal(readConfig({ ...minimal, PACKET_MARK: mark }).worker.packetMark, Number(mark))
+})
+
 void t.test('durations, grace periods and worker counts', async (t) => {
   t.equal(readConfig({ ...minimal, POOL_UNUSED_RELEASE_TIMEOUT: '1m30s' }).worker.poolIdleTimeoutMs, 90_000)
   t.equal(readConfig({ ...minimal, POOL_UNUSED_RELEASE_TIMEOUT: '500ms' }).worker.poolIdleTimeoutMs, 500)

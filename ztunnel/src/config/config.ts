@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { parseIdentityPart, parseTrustDomain } from '@ambit/shared/identity'
+import { CONNECTION_MARK, MARK_MASK } from '../linux/in-pod-rules.ts'
 import { accepted, Environment, Problem, problem, type Variable } from './environment.ts'
 
 /** Who a pod is; with PROXY_MODE=dedicated the one pod that the proxy serves. */
@@ -268,16 +269,16 @@ function readClusterId(env: Environment): string {
 function readMark(env: Environment, mode: string): number | undefined {
   const text = env.optional(
     'PACKET_MARK',
-    'SO_MARK of sockets in pods; must match the redirection rules',
+    'SO_MARK of sockets in pods; must match the redirection rules: 1 to 4095, not 273',
     '1337 in shared mode',
   )
   if (!text) return mode === 'shared' ? 1337 : undefined
   const mark = Number(text)
-  if (!Number.isInteger(mark) || mark < 1 || mark > 0xffff_ffff) {
-    env.report(`PACKET_MARK="${text}" must be a whole number from 1 to 4294967295`)
-    return undefined
-  }
-  return mark
+  if (Number.isInteger(mark) && mark >= 1 && mark <= MARK_MASK && mark !== CONNECTION_MARK) return mark
+  env.report(
+    `PACKET_MARK="${text}" must be a whole number from 1 to ${MARK_MASK}, for the redirection rules compare 12 bits, and not ${CONNECTION_MARK}, which they set themselves`,
+  )
+  return undefined
 }
 
 function readOriginalSource(env: Environment): boolean | undefined {
