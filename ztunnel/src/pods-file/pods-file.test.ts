@@ -15,8 +15,12 @@ void t.test('pods have a place; service account and uid have defaults', async (t
     { name: 'a', namespace: 'n', serviceAccount: 's', netns: '/run/netns/a', uid: 'n/a' },
     { name: 'b', namespace: 'n', serviceAccount: 'default', netns: '/proc/7/ns/net', uid: 'u' },
   ])
+})
+
+void t.test('no pods are meant only where the file says so', async (t) => {
   t.same(parsePodsFile('pods: []'), [])
-  t.same(parsePodsFile(''), [])
+  for (const text of ['', '# pods: []', 'pods:', 'pods: null', '{}', 'null', '---'])
+    t.throws(() => parsePodsFile(text), { message: /pods: is required: a list of pods, \[\] for none/ }, text)
 })
 
 void t.test('what is wrong is told with its line, all of it together', async (t) => {

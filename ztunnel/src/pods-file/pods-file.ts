@@ -6,10 +6,14 @@ import type { PodPlace } from '../control/captured-pods.ts'
 /** Pods of one node; Kubernetes itself stops at a few hundred. */
 const MAX_PODS = 10_000
 
-/** Reads `pods: [{name, namespace, serviceAccount, netns, uid?}]`. Throws YamlError with every problem and its line. */
+/**
+ * Reads `pods: [{name, namespace, serviceAccount, netns, uid?}]`. Throws YamlError with every problem and its line. A file
+ * that says nothing is one: half a file, or a mount that is not there yet, must not take every pod out of the mesh.
+ */
 export function parsePodsFile(text: string): readonly PodPlace[] {
   return YamlValue.read(text, (root) => {
     const { pods } = root.fields('pods')
+    if (pods.isAbsent) pods.problem('is required: a list of pods, [] for none')
     const items = pods.list()
     if (items.length > MAX_PODS) pods.problem(`has more than ${MAX_PODS} pods`)
     const seen = new Set<string>()
