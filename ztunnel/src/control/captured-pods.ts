@@ -142,6 +142,8 @@ export class CapturedPods {
   #serve(place: PodPlace): CapturedPod {
     const namespace = NetworkNamespace.open(place.netns)
     try {
+      const owner = this.#ownerOf(namespace)
+      if (owner) throw new Error(`the network namespace ${place.netns} is that of ${owner}`)
       const listeners = openListeners(this.#options.io, namespace, this.#options.listen)
       const captured = { pod: place, listeners, namespace, redirection: this.#redirection(namespace) }
       this.#serving.set(place.uid, captured)
@@ -151,6 +153,15 @@ export class CapturedPods {
       namespace.close()
       throw error
     }
+  }
+
+  /**
+   * Who has the namespace already; undefined where a pod may have it. Two pods in one would share each other's connections,
+   * and the one that leaves would take the redirection along.
+   */
+  #ownerOf({ id }: NetworkNamespace): string | undefined {
+    const other = [...this.#serving.values()].find(({ namespace }) => namespace.id === id)
+    return other && `pod ${nameOf(other.pod)}`
   }
 
   /** Nothing is redirected to the pod's listeners (any more). */
@@ -198,7 +209,9 @@ export class CapturedPods {
     } catch {
       return // The pod is gone, and its rules with it.
     }
-    await this.#stopRedirecting(place, this.#redirection(namespace))
+    // What is redirected in the namespace of another is not this pod's.
+    const isOwn = this.#ownerOf(namespace) === undefined
+    await this.#stopRedirecting(place, isOwn ? this.#redirection(namespace) : undefined)
     namespace.close()
   }
 

@@ -29,12 +29,14 @@ void t.test('what is wrong is told with its line, all of it together', async (t)
   - { name: a, namespace: n, netns: /x }
   - { namespace: n, netns: /y, colour: red }
   - 5
+  - { name: b, namespace: n, netns: /x }
 `
   t.throws(() => parsePodsFile(text), { message: /2:\d+ pods\[0\]\.netns: must be an absolute path/ })
   t.throws(() => parsePodsFile(text), { message: /3:\d+ pods\[1\]: another pod has the uid n\/a already/ })
   t.throws(() => parsePodsFile(text), { message: /pods\[2\]\.name: is required/ })
   t.throws(() => parsePodsFile(text), { message: /pods\[2\]\.colour: unknown key/ })
   t.throws(() => parsePodsFile(text), { message: /pods\[3\]: must be a mapping/ })
+  t.throws(() => parsePodsFile(text), { message: /6:\d+ pods\[4\]: another pod has the network namespace \/x already/ })
   t.throws(() => parsePodsFile('pods: ['), { message: /1:\d+/ })
   t.throws(() => parsePodsFile(`pods: [${'{},'.repeat(10_001)}]`), { message: /more than 10000 pods/ })
 })

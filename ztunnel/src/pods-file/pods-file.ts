@@ -16,11 +16,16 @@ export function parsePodsFile(text: string): readonly PodPlace[] {
     if (pods.isAbsent) pods.problem('is required: a list of pods, [] for none')
     const items = pods.list()
     if (items.length > MAX_PODS) pods.problem(`has more than ${MAX_PODS} pods`)
-    const seen = new Set<string>()
+    const uids = new Set<string>()
+    const namespaces = new Set<string>()
     return items.map((item) => {
       const place = readPod(item)
-      if (seen.has(place.uid)) item.problem(`another pod has the uid ${place.uid} already`)
-      seen.add(place.uid)
+      const { uid, netns } = place
+      if (uids.has(uid)) item.problem(`another pod has the uid ${uid} already`)
+      // Two listeners of one port would share its connections between two identities.
+      if (netns !== '' && namespaces.has(netns)) item.problem(`another pod has the network namespace ${netns} already`)
+      uids.add(uid)
+      namespaces.add(netns)
       return place
     })
   })

@@ -1,0 +1,94 @@
+// Which namespaces become pods and when: the room that captures them, in real namespaces, with a clock that the test moves.
+import t from 'tap'
+import { FakeClock } from '@ambit/shared/clock'
+import { selectIo } from '@ambit/shared/io'
+import { MetricRegistry, METRICS, silentLog, type Log } from '@ambit/shared/telemetry'
+import { CapturedPods, type PodPlace } from '../../ztunnel/src/control/captured-pods.ts'
+import { primeThreadPool } from '../../ztunnel/src/linux/index.ts'
+import { TestMesh, type Pod } from '../kit/index.ts'
+import { listening, networkOf } from './network-of.ts'
+
+const LISTENERS = [':15001', ':15006', ':15008']
+const RETRY_MS = 5_000
+
+t.setTimeout(60_000)
+
+interface Capturing {
+  readonly pods: CapturedPods
+  readonly clock: FakeClock
+  /** What was logged as an error. */
+  readonly errors: string[]
+}
+
+void t.test('capturing pods', async (t) => {
+  await primeThreadPool()
+  const io = await selectIo({ log: silentLog })
+  const mesh = await TestMesh.create()
+  const node = await mesh.addNode('a')
+
+  function capturing(t: { teardown(end: () => void): void }): Capturing {
+    const errors: string[] = []
+    const log: Log = { ...silentLog, error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`) }
+    const metrics = new MetricRegistry({ log })
+    const clock = new FakeClock()
+    const pods = new CapturedPods({
+      io,
+      listen: {
+        mark: 1_337,
+        reusePort: true,
+        originalSource: undefined,
+        ipv6: true,
+        keepAlive: { timeS: 77, intervalS: 5, retries: 3 },
+        userTimeoutMs: undefined,
+      },
+      redirect: true,
+      probes: undefined,
+      started: metrics.counter(METRICS.proxiesStarted),
+      stopped: metrics.counter(METRICS.proxiesStopped),
+      clock,
+      log,
+      onListening: () => {},
+      onRemoved: () => {},
+      onChanged: () => {},
+    })
+    t.teardown(() => pods.stop())
+    return { pods, clock, errors }
+  }
+
+  try {
+    await t.test('a namespace belongs to one pod', async (t) => {
+      const pod = await mesh.addPod(node, 'shared')
+      const before = await networkOf(pod.place.namespace)
+      const { pods, clock, errors } = capturing(t)
+      await pods.change([placeOf(pod)], [])
+      const redirected = await networkOf(pod.place.namespace)
+      t.not(redirected, before)
+      // By another path, which a file cannot tell from another namespace.
+      await pods.change(
+        [{ ...placeOf(pod), uid: 'second', name: 'second', netns: `/run/../run/netns/${pod.place.namespace}` }],
+        [],
+      )
+      t.match(errors, [/"pod":"default\/second","error":"the network namespace \S+ is that of pod default\/shared"/])
+      t.same([...pods.pending.keys()], ['second'])
+      t.same(await listening(pod), LISTENERS, 'the connections are those of the first one')
+
+      await pods.change([], ['second'])
+      t.equal(await networkOf(pod.place.namespace), redirected, 'who leaves does not take the redirection along')
+
+      await pods.change([{ ...placeOf(pod), uid: 'second' }], [])
+      await pods.change([], [pod.uid])
+      t.equal(await networkOf(pod.place.namespace), before)
+      await clock.advance(RETRY_MS)
+      await pods.change([], [])
+      t.same([...pods.captured.keys()], ['second'], 'tried again when the namespace is free')
+      t.equal(await networkOf(pod.place.namespace), redirected)
+      await pods.change([], ['second'])
+    })
+  } finally {
+    t.same(await mesh.close(), [])
+  }
+})
+
+function placeOf({ uid, name, namespace, serviceAccount, netns }: Pod): PodPlace {
+  return { uid, name, namespace, serviceAccount, netns }
+}
