@@ -4,7 +4,9 @@ import { FakeClock } from '@ambit/shared/clock'
 import { selectIo } from '@ambit/shared/io'
 import { MetricRegistry, METRICS, silentLog, type Log } from '@ambit/shared/telemetry'
 import { CapturedPods, type PodPlace } from '../../ztunnel/src/control/captured-pods.ts'
-import { primeThreadPool } from '../../ztunnel/src/linux/index.ts'
+import { NetworkNamespace, primeThreadPool } from '../../ztunnel/src/linux/index.ts'
+import { reservedNamespaces } from '../../ztunnel/src/control/reserved-namespaces.ts'
+import { NETNS_DIRECTORY } from '../kit/topology.ts'
 import { TestMesh, type Pod } from '../kit/index.ts'
 import { listening, networkOf } from './network-of.ts'
 
@@ -26,7 +28,10 @@ void t.test('capturing pods', async (t) => {
   const mesh = await TestMesh.create()
   const node = await mesh.addNode('a')
 
-  function capturing(t: { teardown(end: () => void): void }): Capturing {
+  function capturing(
+    t: { teardown(end: () => void): void },
+    reserved: ReadonlyMap<string, string> = new Map(),
+  ): Capturing {
     const errors: string[] = []
     const log: Log = { ...silentLog, error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`) }
     const metrics = new MetricRegistry({ log })
@@ -42,6 +47,7 @@ void t.test('capturing pods', async (t) => {
         userTimeoutMs: undefined,
       },
       redirect: true,
+      reserved,
       probes: undefined,
       started: metrics.counter(METRICS.proxiesStarted),
       stopped: metrics.counter(METRICS.proxiesStopped),
@@ -83,6 +89,26 @@ void t.test('capturing pods', async (t) => {
       t.same([...pods.captured.keys()], ['second'], 'tried again when the namespace is free')
       t.equal(await networkOf(pod.place.namespace), redirected)
       await pods.change([], ['second'])
+    })
+
+    await t.test('the namespaces of the node and of ztunnel are no pods', async (t) => {
+      const other = NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`)
+      const reserved = reservedNamespaces(other)
+      other.close()
+      const before = await networkOf(node.place.namespace)
+      const { pods, errors } = capturing(t, reserved)
+      const place = { name: 'x', namespace: 'default', serviceAccount: 'x' }
+      const places = [
+        { ...place, uid: 'node', netns: `${NETNS_DIRECTORY}/${node.place.namespace}` },
+        { ...place, uid: 'self', netns: '/proc/self/ns/net' },
+      ]
+      await pods.change(places, [])
+      t.match(errors, [/is that of the node"/, /is that of ztunnel"/])
+      t.equal(pods.pending.size, 2)
+      await pods.change([], ['node', 'self'])
+      t.equal(pods.pending.size, 0)
+      t.equal(await networkOf(node.place.namespace), before)
+      t.same([...reservedNamespaces(undefined).values()], ['ztunnel'], 'where the node is not known')
     })
   } finally {
     t.same(await mesh.close(), [])

@@ -110,6 +110,16 @@ void t.test('readiness, pods and drain', async (t) => {
       await eventually('ready again', async () => (await b.proxy.get(15_021, '/healthz/ready')) === 'ready\n')
     })
 
+    await t.test('the node cannot be named as a pod', async (t) => {
+      const node = { ...podEntry(server), uid: 'node', name: 'node', netns: `/run/netns/${b.place.namespace}` }
+      mesh.files.write('pods-b.yaml', { pods: [node, ...[server, other].map(podEntry)] })
+      const line = await b.proxy.access({ level: 'error', message: /pod not captured/, pod: 'default/node' })
+      t.match(line['error'], /the network namespace \S+ is that of the node/)
+      t.ok((await client.curl(server.v4, WEB_PORT)).ok)
+      mesh.save()
+      await eventually('ready again', () => b.proxy.isReady())
+    })
+
     await t.test('a pod whose name makes no identity is refused with its line, and nothing else changes', async (t) => {
       const [first, ...rest] = [server, other].map(podEntry)
       const bad = { ...first, uid: 'bad', name: 'bad name', namespace: 'a,b', serviceAccount: 's"x' }

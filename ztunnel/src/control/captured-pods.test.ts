@@ -29,6 +29,7 @@ void t.test('a change that fails is logged, rejects nothing, and the next one ha
       userTimeoutMs: undefined,
     },
     redirect: false,
+    reserved: new Map(),
     probes: undefined,
     started: metrics.counter(METRICS.proxiesStarted),
     stopped: metrics.counter(METRICS.proxiesStopped),

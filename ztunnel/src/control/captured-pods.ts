@@ -17,6 +17,8 @@ export interface CapturedPodsOptions {
   readonly listen: ListenOptions
   /** false in dedicated mode: whoever runs the proxy directs the traffic to it. */
   readonly redirect: boolean
+  /** Namespaces that are no pod's, by id, and whose they are. */
+  readonly reserved: ReadonlyMap<string, string>
   /** Where probes of the node's own processes are let past the proxy. */
   readonly probes: ProbeBypass | undefined
   /** Pods taken in and let go. */
@@ -157,11 +159,11 @@ export class CapturedPods {
 
   /**
    * Who has the namespace already; undefined where a pod may have it. Two pods in one would share each other's connections,
-   * and the one that leaves would take the redirection along.
+   * and the one that leaves would take the redirection along. In the node's own all of its traffic would be redirected.
    */
   #ownerOf({ id }: NetworkNamespace): string | undefined {
     const other = [...this.#serving.values()].find(({ namespace }) => namespace.id === id)
-    return other && `pod ${nameOf(other.pod)}`
+    return other ? `pod ${nameOf(other.pod)}` : this.#options.reserved.get(id)
   }
 
   /** Nothing is redirected to the pod's listeners (any more). */

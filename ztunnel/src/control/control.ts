@@ -19,6 +19,7 @@ import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
 import { Observability } from './observability.ts'
 import { PodIdentities } from './pod-identities.ts'
+import { reservedNamespaces } from './reserved-namespaces.ts'
 import { WorkerInProcess } from './worker-in-process.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { WorkerProcess, type DataWorker } from './worker-process.ts'
@@ -97,7 +98,8 @@ export class Control {
     })
     const metrics = new MetricRegistry({ log })
     this.#reports = new WorkerReports(this.#workers, metrics, clock)
-    const probes = config.hostNamespace ? new ProbeBypass(NetworkNamespace.open(config.hostNamespace)) : undefined
+    const node = config.hostNamespace ? NetworkNamespace.open(config.hostNamespace) : undefined
+    const probes = node && new ProbeBypass(node)
     this.#probes = probes
     this.#pods = new CapturedPods({
       io,
@@ -110,6 +112,8 @@ export class Control {
         userTimeoutMs: worker.userTimeoutMs,
       },
       redirect: worker.mode === 'shared',
+      // A dedicated proxy serves the namespace that it runs in.
+      reserved: worker.mode === 'shared' ? reservedNamespaces(node) : new Map(),
       probes,
       started: metrics.counter(METRICS.proxiesStarted),
       stopped: metrics.counter(METRICS.proxiesStopped),
