@@ -9,6 +9,7 @@ import { reservedNamespaces } from '../../ztunnel/src/control/reserved-namespace
 import { NETNS_DIRECTORY } from '../kit/topology.ts'
 import { TestMesh, type Pod } from '../kit/index.ts'
 import { listening, networkOf } from './network-of.ts'
+import { unwillingNft } from './unwilling-nft.ts'
 
 const LISTENERS = [':15001', ':15006', ':15008']
 const RETRY_MS = 5_000
@@ -27,6 +28,8 @@ void t.test('capturing pods', async (t) => {
   const io = await selectIo({ log: silentLog })
   const mesh = await TestMesh.create()
   const node = await mesh.addNode('a')
+  const nft = await unwillingNft(mesh.files)
+  process.env['PATH'] = nft.path
 
   function capturing(
     t: { teardown(end: () => void): void },
@@ -109,6 +112,34 @@ void t.test('capturing pods', async (t) => {
       t.equal(pods.pending.size, 0)
       t.equal(await networkOf(node.place.namespace), before)
       t.same([...reservedNamespaces(undefined).values()], ['ztunnel'], 'where the node is not known')
+    })
+
+    await t.test('a try that falls due during a change does not undo it', async (t) => {
+      const leaving = await mesh.addPod(node, 'leaving')
+      const moving = await mesh.addPod(node, 'moving')
+      const elsewhere = await mesh.addPod(node, 'elsewhere')
+      const before = await networkOf(leaving.place.namespace)
+      const { pods, clock } = capturing(t)
+      nft.refuse()
+      await pods.change([placeOf(leaving), placeOf(moving)], [])
+      t.equal(pods.pending.size, 2)
+
+      nft.hesitate()
+      const moved = { ...placeOf(moving), netns: elsewhere.netns }
+      const changed = pods.change([moved], [leaving.uid, moving.uid])
+      await clock.advance(RETRY_MS)
+      nft.obey()
+      await changed
+      await pods.change([], [])
+      t.same([...pods.captured.keys()], [moving.uid])
+      t.equal(pods.pending.size, 0)
+      t.equal(clock.pendingTimers, 0)
+      t.equal(await networkOf(leaving.place.namespace), before, 'who has left stays out')
+      t.same(await listening(leaving), [])
+      t.same(await listening(moving), [], 'nothing is captured where it was')
+      t.same(await listening(elsewhere), LISTENERS, 'once where it is')
+      await pods.change([], [moving.uid])
+      t.same(await listening(elsewhere), [], 'no listener is forgotten')
     })
   } finally {
     t.same(await mesh.close(), [])

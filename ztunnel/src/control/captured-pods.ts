@@ -121,6 +121,7 @@ export class CapturedPods {
 
   async #capture(place: PodPlace): Promise<void> {
     const { log } = this.#options
+    if (this.#captured.has(place.uid)) return
     try {
       const captured = this.#serve(place)
       try {
@@ -231,7 +232,8 @@ export class CapturedPods {
     else
       this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
         this.#retry = undefined
-        void this.change([...this.#pending.values()], [])
+        // Who is pending is read when it is our turn: a change before us may have removed or captured some.
+        void this.#inTurn(() => this.#captureAll([...this.#pending.values()]))
       })
     this.#options.onChanged()
   }
