@@ -9,6 +9,8 @@ export interface UnwillingNft {
   refuse(): void
   /** Until it is told otherwise. */
   hesitate(): void
+  /** Applies scripts at once, and ends only when it is told otherwise. */
+  linger(): void
 }
 
 /** A program before the real nft which does as it is told. */
@@ -18,22 +20,23 @@ export async function unwillingNft(files: MeshFiles): Promise<UnwillingNft> {
   const script = `#!/bin/sh
 [ -e ${mood}.refuse ] && { echo 'not today' >&2; exit 1; }
 while [ -e ${mood}.hesitate ]; do sleep 0.05; done
-exec ${real} "$@"
+[ "$1 $2" = '-f -' ] && [ -e ${mood}.linger ] || exec ${real} "$@"
+${real} "$@" || exit
+while [ -e ${mood}.linger ]; do sleep 0.05; done
 `
   chmodSync(files.write('nft', script), 0o755)
   const obey = (): void => {
-    for (const name of ['refuse', 'hesitate']) rmSync(`${mood}.${name}`, { force: true })
+    for (const name of ['refuse', 'hesitate', 'linger']) rmSync(`${mood}.${name}`, { force: true })
+  }
+  const be = (name: string): void => {
+    obey()
+    writeFileSync(`${mood}.${name}`, '')
   }
   return {
     path: `${files.directory}:${process.env['PATH'] ?? ''}`,
     obey,
-    refuse: () => {
-      obey()
-      writeFileSync(`${mood}.refuse`, '')
-    },
-    hesitate: () => {
-      obey()
-      writeFileSync(`${mood}.hesitate`, '')
-    },
+    refuse: () => be('refuse'),
+    hesitate: () => be('hesitate'),
+    linger: () => be('linger'),
   }
 }
