@@ -6,6 +6,7 @@ import { MetricRegistry, METRICS, silentLog, type Log } from '@ambit/shared/tele
 import { CapturedPods, type PodPlace } from '../../ztunnel/src/control/captured-pods.ts'
 import { NetworkNamespace, primeThreadPool, ProbeBypass } from '../../ztunnel/src/linux/index.ts'
 import { reservedNamespaces } from '../../ztunnel/src/control/reserved-namespaces.ts'
+import { libcGetsockopt, SOL_SOCKET, SOL_TCP } from '../../ztunnel/src/linux/libc.ts'
 import { NETNS_DIRECTORY } from '../kit/topology.ts'
 import { eventually, TestMesh, type Pod } from '../kit/index.ts'
 import { listening, networkOf } from './network-of.ts'
@@ -13,6 +14,8 @@ import { unwillingNft } from './unwilling-nft.ts'
 
 const LISTENERS = [':15001', ':15006', ':15008']
 const RETRY_MS = 5_000
+const SO_KEEPALIVE = 9
+const TCP_USER_TIMEOUT = 18
 
 t.setTimeout(60_000)
 
@@ -47,7 +50,7 @@ void t.test('capturing pods', async (t) => {
         originalSource: undefined,
         ipv6: true,
         keepAlive: { timeS: 77, intervalS: 5, retries: 3 },
-        userTimeoutMs: undefined,
+        userTimeoutMs: 92_000,
       },
       redirect: true,
       reserved,
@@ -114,6 +117,24 @@ void t.test('capturing pods', async (t) => {
       t.same([...reservedNamespaces(undefined).values()], ['ztunnel'], 'where the node is not known')
     })
 
+    await t.test('who accepts applications asks whether they live; tunnels do that themselves', async (t) => {
+      const pod = await mesh.addPod(node, 'kept')
+      const { pods } = capturing(t)
+      nft.obey()
+      await pods.change([placeOf(pod)], [])
+      const found = pods.captured.get(pod.uid)?.listeners.map(({ role, handle: { fd } }) => ({
+        role,
+        keepAlive: optionOf(fd, SOL_SOCKET, SO_KEEPALIVE),
+        userTimeoutMs: optionOf(fd, SOL_TCP, TCP_USER_TIMEOUT),
+      }))
+      t.strictSame(found, [
+        { role: 'inbound', keepAlive: 0, userTimeoutMs: 0 },
+        { role: 'inboundPassthrough', keepAlive: 1, userTimeoutMs: 92_000 },
+        { role: 'outbound', keepAlive: 1, userTimeoutMs: 92_000 },
+      ])
+      await pods.change([], [pod.uid])
+    })
+
     await t.test('a try that falls due during a change does not undo it', async (t) => {
       const leaving = await mesh.addPod(node, 'leaving')
       const moving = await mesh.addPod(node, 'moving')
@@ -168,6 +189,12 @@ void t.test('capturing pods', async (t) => {
     t.same(await mesh.close(), [])
   }
 })
+
+function optionOf(fd: number, level: number, name: number): number {
+  const [value, length] = [Buffer.alloc(4), Buffer.from([4, 0, 0, 0])]
+  libcGetsockopt(fd, level, name, value, length)
+  return value.readInt32LE()
+}
 
 function placeOf({ uid, name, namespace, serviceAccount, netns }: Pod): PodPlace {
   return { uid, name, namespace, serviceAccount, netns }

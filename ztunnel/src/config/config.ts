@@ -292,7 +292,11 @@ function readOriginalSource(env: Environment): boolean | undefined {
 }
 
 function readKeepAlive(env: Environment): WorkerConfig['keepAlive'] {
-  const enabled = env.boolean('KEEPALIVE_ENABLED', true, 'TCP keepalive on data connections')
+  const enabled = env.boolean(
+    'KEEPALIVE_ENABLED',
+    true,
+    'TCP keepalive on data connections, except those accepted on 15008',
+  )
   const timeS = Math.ceil(
     env.durationMs('KEEPALIVE_TIME', '180s', 'idle time before the first keepalive probe') / 1_000,
   )
