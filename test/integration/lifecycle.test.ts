@@ -42,6 +42,31 @@ void t.test('names that make no identity are part of that', async (t) => {
   for (const name of ['LOG_FORMAT', 'TRUST_DOMAIN', 'PROXY_WORKLOAD_INFO']) t.match(stderr, name)
 })
 
+void t.test('files, log levels and headers are part of it too', async (t) => {
+  const { code, stderr } = await startedWith({
+    XDS_ADDRESS: '',
+    LOCAL_XDS_PATH: '/nowhere/mesh.yaml',
+    LOCAL_PODS_PATH: '/nowhere/pods.yaml',
+    RUST_LOG: 'loud',
+    CA_HEADER_X: 'é',
+    SECRET_TTL: '0',
+    KEEPALIVE_TIME: '40000s',
+  })
+  t.equal(code, 2)
+  for (const name of ['LOCAL_XDS_PATH', 'LOCAL_PODS_PATH', 'RUST_LOG', 'CA_HEADER_X', 'SECRET_TTL', 'KEEPALIVE_TIME'])
+    t.match(stderr, name)
+})
+
+void t.test('arguments that mean nothing are refused', async (t) => {
+  for (const words of [['proxy', 'foo'], ['proxy', 'ztunnel', 'foo'], ['version', 'foo'], ['foo']]) {
+    const { code, stderr } = await startedWith({}, words)
+    t.match(stderr, /^ztunnel: unknown argument "foo"/, words.join(' '))
+    t.equal(code, 2)
+  }
+  t.match((await startedWith({}, ['proxy', 'ztunnel'])).stderr, /LOCAL_XDS_PATH/, 'what Istio says is taken')
+  t.match((await startedWith({}, ['proxy', '--help'])).stdout, /usage: ztunnel/)
+})
+
 void t.test('certificates: the CA is away at start, comes, and gives new ones under load', async (t) => {
   const mesh = await TestMesh.create()
   try {
