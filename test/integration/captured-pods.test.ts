@@ -37,6 +37,7 @@ void t.test('capturing pods', async (t) => {
   function capturing(
     t: { teardown(end: () => void): void },
     reserved: ReadonlyMap<string, string> = new Map(),
+    onListening: () => void = () => {},
   ): Capturing {
     const errors: string[] = []
     const log: Log = { ...silentLog, error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`) }
@@ -59,7 +60,7 @@ void t.test('capturing pods', async (t) => {
       stopped: metrics.counter(METRICS.proxiesStopped),
       clock,
       log,
-      onListening: () => {},
+      onListening,
       onRemoved: () => {},
       onChanged: () => {},
     })
@@ -132,6 +133,23 @@ void t.test('capturing pods', async (t) => {
         { role: 'inboundPassthrough', keepAlive: 1, userTimeoutMs: 92_000 },
         { role: 'outbound', keepAlive: 1, userTimeoutMs: 92_000 },
       ])
+      await pods.change([], [pod.uid])
+    })
+
+    await t.test('listeners that cannot be handed over are closed, and the pod is tried again', async (t) => {
+      const pod = await mesh.addPod(node, 'unheard')
+      let isBroken = true
+      const { pods, clock } = capturing(t, new Map(), () => {
+        if (isBroken) throw new Error('no worker takes it')
+      })
+      await pods.change([placeOf(pod)], [])
+      t.same(await listening(pod), [])
+      t.same([pods.serving.size, pods.pending.size], [0, 1])
+      isBroken = false
+      await clock.advance(RETRY_MS)
+      await pods.change([], [])
+      t.same([...pods.captured.keys()], [pod.uid])
+      t.same(await listening(pod), LISTENERS)
       await pods.change([], [pod.uid])
     })
 

@@ -125,6 +125,7 @@ export class CapturedPods {
     try {
       const captured = this.#serve(place)
       try {
+        this.#options.onListening(captured)
         await this.#letProbesPass(captured)
         await captured.redirection?.install()
       } catch (error) {
@@ -141,7 +142,7 @@ export class CapturedPods {
     }
   }
 
-  /** Opens the pod's listeners, all or none, and lets the workers accept from them. */
+  /** Opens the pod's listeners, all or none; they are closed by `#end`. */
   #serve(place: PodPlace): CapturedPod {
     const namespace = NetworkNamespace.open(place.netns)
     try {
@@ -150,7 +151,6 @@ export class CapturedPods {
       const listeners = openListeners(this.#options.io, namespace, this.#options.listen)
       const captured = { pod: place, listeners, namespace, redirection: this.#redirection(namespace) }
       this.#serving.set(place.uid, captured)
-      this.#options.onListening(captured)
       return captured
     } catch (error) {
       namespace.close()
