@@ -1,3 +1,4 @@
+import { messageOf } from '../errors/index.ts'
 import { YamlError } from './yaml-error.ts'
 import { YamlTree, type YamlScalar } from './yaml-tree.ts'
 
@@ -122,6 +123,18 @@ export class YamlValue {
     if (scalar) return scalar.text
     this.problem('must be a text')
     return ''
+  }
+
+  /** A text that `parse` takes; what it throws otherwise is the problem. The fallback is not parsed. */
+  parsed(parse: (text: string) => string, fallback?: string): string {
+    const text = this.text(fallback)
+    if (this.isAbsent) return text
+    try {
+      return parse(text)
+    } catch (error) {
+      this.problem(messageOf(error))
+      return text
+    }
   }
 
   boolean(fallback?: boolean): boolean {

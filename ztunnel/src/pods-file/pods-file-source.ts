@@ -33,7 +33,7 @@ export class PodsFileSource {
   }
 
   #load(text: string): void {
-    const next = new Map(parsePodsFile(text, this.#current.size === 0).map((place) => [place.uid, place]))
+    const next = new Map(parsePodsFile(text).map((place) => [place.uid, place]))
     const same = (place: PodPlace): boolean => JSON.stringify(this.#current.get(place.uid)) === JSON.stringify(place)
     const added = [...next.values()].filter((place) => !same(place))
     const removed = [...this.#current.values()].filter(({ uid }) => {

@@ -69,11 +69,9 @@ export class LocalFileSource {
     const before = this.#current
     const now = new Map<string, Known>()
     const upserts: MeshResource[] = []
-    let doubled = 0
     const take = (resources: readonly WrittenResource[]): void => {
       for (const { key, digest, json } of resources) {
         const known = before.get(key)
-        if (now.has(key)) doubled++
         // What was written is a MeshResource.
         now.set(key, known?.digest === digest ? known : { digest, resource: JSON.parse(json) as MeshResource })
       }
@@ -81,7 +79,6 @@ export class LocalFileSource {
     const request = { text, mayBeEmpty: before.size === 0 }
     if (text.length >= THREAD_FROM) await readInThread(request, take, this.#stopped.signal)
     else for (const resources of writeResources(parseLocalFile(text, request.mayBeEmpty))) take(resources)
-    if (doubled > 0) log.warn(`${doubled} resources have the key of another; the last one counts`)
     for (const [key, known] of now) if (before.get(key) !== known) upserts.push(known.resource)
     const removals = [...before.keys()].filter((key) => !now.has(key))
     this.#current = now

@@ -308,14 +308,10 @@ void t.test('a reading is stopped with its source', async (t) => {
   await t.rejects(started, { message: 'the reading was stopped' })
 })
 
-void t.test('a text in place of a file; resources with one key count once', async (t) => {
+void t.test('a text in place of a file', async (t) => {
   const updates: MeshUpdate[] = []
-  const doubled = `services:
-  - { name: a, namespace: n, hostname: h, vips: [], ports: {} }
-  - { name: b, namespace: n, hostname: h, vips: [], ports: {} }
-`
   const source = new LocalFileSource({
-    from: { inline: doubled },
+    from: { inline: 'services: [{ name: a, namespace: n, hostname: h, vips: [], ports: {} }]' },
     clock: new FakeClock(),
     log: silentLog,
     onUpdate: (update) => void updates.push(update),
@@ -323,5 +319,25 @@ void t.test('a text in place of a file; resources with one key count once', asyn
   await source.start()
   source.stop()
   t.equal(source.current.length, 1)
-  t.match(updates, [{ upserts: [{ kind: 'service', value: { name: 'b' } }], removals: [] }])
+  t.match(updates, [{ upserts: [{ kind: 'service', value: { name: 'a' } }], removals: [] }])
+})
+
+void t.test('one resource cannot hide another, and names are such as an identity can have', async (t) => {
+  const rule = (action: string): string =>
+    `  - { name: p, namespace: n, scope: Global, action: ${action}, dryRun: false, rules: [] }`
+  t.throws(() => parseLocalFile(`policies:\n${rule('Deny')}\n${rule('Allow')}`), {
+    message: /3:5 policies\[1\]: another policy is n\/p already/,
+  })
+  for (const [field, text] of [
+    ['namespace', 'a,b'],
+    ['serviceAccount', '"a b"'],
+    ['trustDomain', '"bad domain"'],
+  ] as const) {
+    const others = field === 'namespace' ? '' : 'namespace: n, '
+    const file = `workloads: [{ uid: u, ${others}${field}: ${text}, workloadIps: [], services: {} }]`
+    t.throws(() => parseLocalFile(file), { message: new RegExp(`1:\\d+ workloads\\[0\\]\\.${field}: `) }, field)
+  }
+  t.match(parseLocalFile('workloads: [{ uid: u, namespace: n, serviceAccount: "", workloadIps: [], services: {} }]'), [
+    { value: { serviceAccount: '', trustDomain: '' } },
+  ])
 })
