@@ -323,13 +323,14 @@ void t.test('a text in place of a file', async (t) => {
 })
 
 void t.test('one resource cannot hide another, and names are such as an identity can have', async (t) => {
-  const rule = (action: string): string =>
-    `  - { name: p, namespace: n, scope: Global, action: ${action}, dryRun: false, rules: [] }`
-  t.throws(() => parseLocalFile(`policies:\n${rule('Deny')}\n${rule('Allow')}`), {
+  const [deny, allow] = ['Deny', 'Allow'].map((action) => {
+    return `  - { name: p, namespace: n, scope: Global, action: ${action}, dryRun: false, rules: [] }`
+  })
+  t.throws(() => parseLocalFile(`policies:\n${deny}\n${allow}`), {
     message: /3:5 policies\[1\]: another policy is n\/p already/,
   })
   for (const [field, text] of [
-    ['namespace', 'a,b'],
+    ['namespace', '"a,b"'],
     ['serviceAccount', '"a b"'],
     ['trustDomain', '"bad domain"'],
   ] as const) {
