@@ -6,12 +6,15 @@ import type { ClientTls, HboneClientConnection, OutgoingTunnel, TunnelRequest } 
 import { HboneConnection } from './connection.ts'
 import { HboneError } from './hbone-error.ts'
 import { connectRequestBlock } from './header-block.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { PendingTunnel } from './pending-tunnel.ts'
 
 export interface ConnectHboneOptions {
   readonly tls: ClientTls
   readonly limits: HboneLimits
+  /** Shared by all connections of the process. */
+  readonly leftovers: Leftovers
   readonly clock: Clock
   readonly log: Log
   /** Gives up the handshake. */
@@ -51,13 +54,14 @@ class ClientConnection implements HboneClientConnection {
   readonly #connection: HboneConnection
   #isOpening = false
 
-  constructor(io: ByteIo, port: SecurePort, peer: SpiffeId, { limits, clock, log }: ConnectHboneOptions) {
+  constructor(io: ByteIo, port: SecurePort, peer: SpiffeId, { limits, leftovers, clock, log }: ConnectHboneOptions) {
     this.peer = peer
     this.#connection = new HboneConnection({
       role: 'client',
       io,
       port,
       limits,
+      leftovers,
       clock,
       log,
       hooks: {

@@ -10,6 +10,7 @@ import { CLIENT_PREFACE, ErrorCode, FrameType, MAX_STREAM_ID } from './frames.ts
 import { faultOfTrailers } from './header-list.ts'
 import type { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { Liveness } from './liveness.ts'
 import { ResetMemory } from './reset-memory.ts'
@@ -29,6 +30,7 @@ export interface ConnectionOptions {
   readonly io: ByteIo
   readonly port: SecurePort
   readonly limits: HboneLimits
+  readonly leftovers: Leftovers
   readonly clock: Clock
   readonly log: Log
   readonly hooks: ConnectionHooks
@@ -46,7 +48,7 @@ export interface ConnectionHooks {
  * - `open`: streams come and go.
  * - `draining`: GOAWAY was sent or received; existing streams go on, and the last one's end closes the connection.
  * - `closing`: the last frames are on their way; nothing inbound counts any more.
- * - `closed`: nothing is left but streams whose applications have yet to take what was received.
+ * - `closed`: nothing is left but streams whose applications have yet to take what was received; Leftovers bounds how long.
  */
 export type ConnectionState = 'open' | 'draining' | 'closing' | 'closed'
 
@@ -60,6 +62,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly guard: AbuseGuard
   readonly send: SendScheduler
   readonly delivery = new Delivery()
+  readonly leftovers: Leftovers
   /** At most maxConcurrentStreams (server), or what the peer allows (client). */
   readonly streams = new Map<number, TunnelStream>()
   /** Resolves, never rejects, when the connection is closed and every stream has ended. */
@@ -86,6 +89,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#options = options
     this.role = role
     this.limits = limits
+    this.leftovers = options.leftovers
     this.#port = port
     this.guard = new AbuseGuard(limits, clock)
     this.send = new SendScheduler({

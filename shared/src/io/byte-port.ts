@@ -23,6 +23,8 @@ export type WriteResult = 'taken' | 'pending' | 'failed'
 export interface TcpPort {
   /** Bytes written and not yet taken by the kernel. The owner bounds this by not writing more. */
   readonly bufferedBytes: number
+  /** Changes whenever the kernel takes some of what was written, also a part of one write: does the far end still read? */
+  readonly writeMark: number
   write(slab: Slab, start: number, end: number): WriteResult
   /** FIN, after everything written before it. Idempotent. */
   end(): void
