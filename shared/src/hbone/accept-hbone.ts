@@ -130,6 +130,7 @@ class ServerConnection implements HboneServerConnection {
       hooks: {
         onRequest: (stream, fields, tooLarge) => this.#onRequest(connection, stream, fields, tooLarge),
         onChange: () => {},
+        onTick: () => {},
       },
     })
     this.#connection = connection

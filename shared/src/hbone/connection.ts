@@ -42,6 +42,8 @@ export interface ConnectionHooks {
   onRequest(stream: TunnelStream, fields: HeaderField[], tooLarge: boolean): void
   /** Streams, peer settings or state have changed. */
   onChange(): void
+  /** With every PING of ours, while there are streams or may be. */
+  onTick(): void
 }
 
 /**
@@ -114,7 +116,10 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       pingTimeoutMs: limits.pingTimeoutMs,
       sendPing: () => this.send.frame(FrameType.ping, 0, 0, LIVENESS_PING),
       onDead: () => this.#shut('the peer does not answer PING'),
-      onTick: () => this.#lingering.forEach((stream) => stream.stopLingering()),
+      onTick: () => {
+        this.#lingering.forEach((stream) => stream.stopLingering())
+        options.hooks.onTick()
+      },
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise
