@@ -62,6 +62,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   pendingSlab: Slab | undefined
   pendingStart = 0
   pendingEnd = 0
+  isPendingCopied = false
   isListed = false
 
   #app: TcpPort | undefined
