@@ -1,5 +1,6 @@
 import t from 'tap'
 import { HeapSlab, SlabPool, type Slab } from '../io/index.ts'
+import { turn } from '../io/io-fixture.ts'
 import { Delivery, type DeliveryTarget } from './delivery.ts'
 
 /** An application that notes every write. */
@@ -42,11 +43,6 @@ function addFrames(delivery: Delivery, targets: Target[], lengths: number[], sla
 function recordOf(bytes: number): Slab {
   return new HeapSlab(Buffer.from(Array.from({ length: bytes }, (_, i) => 97 + (i % 26))))
 }
-
-const turn = (): Promise<void> =>
-  new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 
 for (const streams of [1, 7]) {
   void t.test(`frames of one octet become one write a turn, ${streams} streams`, async (t) => {

@@ -57,6 +57,9 @@ export interface SecurePort {
   /** Begins to read. Once. */
   start(owner: SecureOwner): void
   write(slab: Slab, start: number, end: number): void
+  /** Reads no more for now; what was read already may still come. */
+  pause(): void
+  resume(): void
   /** close_notify and FIN. No write may be outstanding or follow. */
   end(): void
   destroy(): void
