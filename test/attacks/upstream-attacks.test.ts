@@ -246,3 +246,25 @@ hostile(
     t.same(await outcomes(user, port, 3), ['h2', 'h2', 'h2'])
   },
 )
+
+hostile(
+  'PING is answered, the CONNECT never',
+  1,
+  (peer) => {
+    void peer.send(settings([3, 100]), frame(Type.settings, ACK, 0))
+    peer.onFrame = ({ type, flags, payload }) => {
+      if (type === Type.ping && flags === 0) void peer.send(frame(Type.ping, ACK, 0, payload))
+    }
+  },
+  async (user, port, t, upstream) => {
+    t.same(new Set(await outcomes(user, port, 50)), new Set(['answer-timeout']))
+    for (const peer of upstream.peers) {
+      t.ok(await eventually(() => peer.resets.length === 50), 'each is reset')
+      t.ok(
+        peer.resets.every(({ code }) => code === Code.cancel),
+        'with CANCEL',
+      )
+      peer.destroy()
+    }
+  },
+)

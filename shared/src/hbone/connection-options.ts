@@ -2,6 +2,7 @@ import type { Clock } from '../clock/index.ts'
 import type { ByteIo, SecurePort } from '../io/index.ts'
 import type { Log } from '../telemetry/index.ts'
 import type { HeaderField } from './hpack/index.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
 
@@ -11,6 +12,7 @@ export interface ConnectionOptions {
   readonly io: ByteIo
   readonly port: SecurePort
   readonly limits: HboneLimits
+  readonly leftovers: Leftovers
   readonly clock: Clock
   readonly log: Log
   readonly hooks: ConnectionHooks
@@ -22,4 +24,6 @@ export interface ConnectionHooks {
   onRequest(stream: TunnelStream, fields: HeaderField[], tooLarge: boolean): void
   /** Streams, peer settings or state have changed. */
   onChange(): void
+  /** With every PING of ours, while there are streams or may be. */
+  onTick(): void
 }

@@ -30,6 +30,11 @@ export interface HboneLimits {
   /** PING this long after start or the last answer; without an answer for pingTimeoutMs the connection is dead. */
   readonly pingIntervalMs: number
   readonly pingTimeoutMs: number
+  /**
+   * Client: how long a CONNECT may wait for its answer; looked at with every PING, so 10 s more. A peer's own dial takes 10 s.
+   * Until then the application is not read, so one that has gone meanwhile is noticed only here.
+   */
+  readonly answerTimeoutMs: number
   /** After the last GOAWAY: how long the peer may take to read it and close. */
   readonly closeTimeoutMs: number
   /** Resets by the peer of streams that never carried data: Rapid Reset, CVE-2023-44487. */
@@ -64,6 +69,7 @@ export const DEFAULT_LIMITS: HboneLimits = {
   settingsTimeoutMs: 10_000,
   pingIntervalMs: 10_000,
   pingTimeoutMs: 20_000,
+  answerTimeoutMs: 30_000,
   closeTimeoutMs: 1000,
   // Honest clients of a busy pooled connection abort some hundred times a second; an attack tens of thousands of times.
   earlyResets: { burst: 400, perSecond: 400 },

@@ -35,6 +35,10 @@ class FakePort implements SecurePort {
   }
 
   end(): void {}
+  pause(): void {}
+
+  resume(): void {}
+
   destroy(): void {}
 }
 

@@ -17,7 +17,7 @@ import type { PodProxy } from './pod-proxy.ts'
  * No SNI: the pod whose listener accepted decides which certificate is shown.
  */
 export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Promise<void> {
-  const { io, identities, clock, crl, log, hboneLimits, recorder } = proxy.context
+  const { io, identities, clock, crl, log, hboneLimits, leftovers, recorder } = proxy.context
   const { remote, local } = end
   recorder.socketOpened('destination')
   try {
@@ -33,6 +33,7 @@ export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Prom
     const connection = acceptHbone(io, end, {
       tls,
       limits: hboneLimits,
+      leftovers,
       clock,
       log,
       onTunnel: (tunnel) => void serveTunnel(proxy, tunnel),

@@ -1,6 +1,6 @@
 import type { Clock } from '@ambit/shared/clock'
 import type { CrlSet } from '@ambit/shared/certificates'
-import { HbonePool, type HboneLimits, type HboneServerConnection } from '@ambit/shared/hbone'
+import { HbonePool, type HboneLimits, type HboneServerConnection, type Leftovers } from '@ambit/shared/hbone'
 import type { SpiffeId } from '@ambit/shared/identity'
 import type { ByteIo, TcpEnd, TcpListener } from '@ambit/shared/io'
 import type { Mesh, Workload } from '@ambit/shared/mesh'
@@ -35,6 +35,7 @@ export interface WorkerContext {
   /** From 0 up to 1, as Math.random. */
   readonly random: () => number
   readonly hboneLimits: HboneLimits
+  readonly leftovers: Leftovers
   readonly crl: () => CrlSet | undefined
   readonly recheck: Recheck
 }
@@ -76,6 +77,7 @@ export class PodProxy {
       clock: context.clock,
       log: context.log,
       limits: context.hboneLimits,
+      leftovers: context.leftovers,
       maxStreamsPerConnection: context.config.poolMaxStreams,
       idleTimeoutMs: context.config.poolIdleTimeoutMs,
     })

@@ -1,5 +1,6 @@
 import { CrlSet, fromWire } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
+import { Leftovers } from '@ambit/shared/hbone'
 import { selectIo } from '@ambit/shared/io'
 import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
 import { PolicySet } from '@ambit/shared/policy'
@@ -129,6 +130,7 @@ export class Worker {
         postQuantumOnly: config.postQuantumOnly,
       }),
       hboneLimits: hboneLimits(config),
+      leftovers: new Leftovers({ clock: systemClock }),
       crl: () => this.#crl,
       recheck: new Recheck({ clock: systemClock, soon: setImmediate }),
     }
