@@ -1,9 +1,12 @@
 // What the README says of variables, options and files is what the code knows.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { describeVariables } from '../ztunnel/src/config/index.ts'
-import { command } from './kit/index.ts'
+import { readAuthorizerFile } from '../shared/src/ca/authorizer/read-authorizer-file.ts'
+import { command, must } from './kit/index.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const DOCUMENTS = [
@@ -37,6 +40,18 @@ void t.test('the README has every option of the CA', async (t) => {
   const options = [...stdout.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option = '']) => option)
   t.ok(options.length > 10)
   for (const option of options) if (option !== '--help') t.ok(text('README').includes(`\`${option} `), option)
+})
+
+void t.test('the authorizer file of the README can be used after what it says before', async (t) => {
+  const readme = text('README')
+  const [, tokens = ''] = /`([^`\n]*openssl rand[^`\n]*)`/.exec(readme) ?? []
+  const [, rules = ''] = /```yaml\n(nodes:[^`]*)```/.exec(readme) ?? []
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-docs-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  await must(['sh', '-c', `cd ${directory} && ${tokens}`])
+  writeFileSync(join(directory, 'authorizer.yaml'), rules)
+  const { outcome } = await readAuthorizerFile(join(directory, 'authorizer.yaml'))
+  t.equal('error' in outcome ? outcome.error.message : outcome.rules.size, 2)
 })
 
 void t.test('every link and every file that a document names is there', async (t) => {

@@ -20,10 +20,17 @@ const SUITES = [
 ]
 /** Stories: made of nodes and pods. Without network namespaces they cannot run, and they hold with these variants too. */
 const STORIES = ['test/integration/', 'test/demo/']
-const VARIANTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  '2 workers': { AMBIT_TEST_WORKERS: '2' },
-  'public byte path': { AMBIT_TEST_IO: 'stream' },
-}
+/** What runs once more with `--variants`, and how. */
+const VARIANTS: readonly {
+  readonly name: string
+  readonly env: Readonly<Record<string, string>>
+  readonly of: (file: string) => boolean
+}[] = [
+  { name: '2 workers', env: { AMBIT_TEST_WORKERS: '2' }, of: isStory },
+  { name: 'public byte path', env: { AMBIT_TEST_IO: 'stream' }, of: isStory },
+  // A gigabyte over a thousand streams at once, 25 s on two cores.
+  { name: 'full stress', env: { AMBIT_STRESS: 'full' }, of: (file) => file === 'shared/src/hbone/bulk.test.ts' },
+]
 const FILE_TIMEOUT_MS = 180_000
 const PARALLEL = 2
 
@@ -44,8 +51,8 @@ interface Run {
 }
 const runs: Run[] = files.map((file) => ({ file, name: file, env: {} }))
 if (words.includes('--variants')) {
-  for (const [variant, env] of Object.entries(VARIANTS)) {
-    for (const file of files) if (isStory(file)) runs.push({ file, name: `${file} with ${variant}`, env })
+  for (const { name, env, of } of VARIANTS) {
+    for (const file of files) if (of(file)) runs.push({ file, name: `${file} with ${name}`, env })
   }
 }
 if (files.length === 0) {

@@ -1,7 +1,7 @@
 // CVE-2019-9512 (PING), CVE-2019-9515 (SETTINGS), CVE-2019-9513 (PRIORITY), CVE-2019-9518 (empty frames): frames without end
 // that cost little to send.
 import { DEFAULT_LIMITS } from '@ambit/shared/hbone'
-import { attack } from './kit.ts'
+import { attack, eventually } from './kit.ts'
 import {
   ACK,
   Code,
@@ -46,6 +46,17 @@ attack('PING acknowledgements that nobody asked for', { ends: Code.calm, tunnels
   await peer.flood(MANY, () => frame(Type.ping, ACK, 0, Buffer.alloc(8, 'x')))
 })
 
+// What we really send, and answers that come when nobody waits for them.
+for (const payload of ['liveness', 'draining']) {
+  attack(`PING acknowledgements of our own payload: ${payload}`, { ends: Code.calm, tunnels: 0 }, async (peer) => {
+    await peer.flood(MANY, () => frame(Type.ping, ACK, 0, Buffer.from(payload)))
+  })
+}
+
+attack('SETTINGS acknowledgements that nobody waits for', { ends: Code.calm, tunnels: 0 }, async (peer) => {
+  await peer.flood(MANY, () => frame(Type.settings, ACK, 0))
+})
+
 attack('PRIORITY, CVE-2019-9513', { ends: Code.calm, tunnels: 0 }, async (peer) => {
   await peer.flood(MANY, (i) =>
     frame(Type.priority, 0, 1 + 2 * (i % 1000), Buffer.concat([u32(0), Buffer.of(i % 256)])),
@@ -69,6 +80,27 @@ attack('DATA of padding only', calm, async (peer) => {
   await peer.send(headers(1, CONNECT))
   await peer.flood(MANY, () => data(1, Buffer.of(0), PADDED))
 })
+
+attack(
+  'DATA of one octet, to many applications',
+  { ends: 'tolerated', tunnels: 20, dials: 20 },
+  async (peer, _v, t) => {
+    const streams = Array.from({ length: 20 }, (_, i) => 1 + 2 * i)
+    const said = new Map(streams.map((stream) => [stream, '']))
+    const heard = new Map(said)
+    peer.onFrame = ({ type, stream, payload }) => {
+      if (type === Type.data) heard.set(stream, `${heard.get(stream) ?? ''}${payload.toString()}`)
+    }
+    await peer.send(frame(Type.settings, ACK, 0), ...streams.map((stream) => headers(stream, connectBlock('echo:1'))))
+    await peer.flood(40_000, (i) => {
+      const stream = streams[i % streams.length] ?? 1
+      said.set(stream, `${said.get(stream) ?? ''}${letter(i)}`)
+      return data(stream, letter(i))
+    })
+    await eventually(() => peer.dataBytes >= 40_000)
+    t.same(heard, said, 'each gets its own, in order')
+  },
+)
 
 attack('GOAWAY over and over', { ends: Code.calm, tunnels: 1, dials: 1 }, async (peer) => {
   await peer.send(headers(1, CONNECT))
@@ -117,3 +149,7 @@ attack('requests with END_STREAM, each served', { ends: 'tolerated', tunnels: 30
   while (peer.of(Type.headers).length < 300) await new Promise((resolve) => setTimeout(resolve, 5))
   t.equal(peer.resets.length, 0, 'an answer with END_STREAM to a request with END_STREAM needs no reset')
 })
+
+function letter(i: number): string {
+  return String.fromCodePoint(97 + (i % 26))
+}

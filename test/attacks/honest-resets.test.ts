@@ -1,46 +1,15 @@
 // nodejs/node#56306: clients that abort now and then are no attack. 200 resets a second on one busy pooled connection must
 // harm no other stream (nghttp2's own limit, 33 a second, ends such a connection with all its tunnels).
-import { createHash, randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
+import { randomBytes } from 'node:crypto'
 import { systemClock } from '@ambit/shared/clock'
-import type { OutgoingTunnel } from '@ambit/shared/hbone'
 import t from 'tap'
 import { descriptors, eventually } from './kit.ts'
+import { join, steadyStream } from './steady-stream.ts'
 import { PoolUser } from './upstream.ts'
 import { Victim } from './victim.ts'
 
 const RUN_MS = 2000
 const RESETS_PER_SECOND = 220
-
-/** A tunnel joined with an application whose far end is the test's. */
-async function join(user: PoolUser, tunnel: OutgoingTunnel): Promise<{ socket: Socket; abort: () => void }> {
-  const { end, socket } = await user.applications.pair()
-  const splice = tunnel.splice(end)
-  return { socket, abort: () => splice.abort() }
-}
-
-/** Sends random bytes through an echo until told to stop. How many came back, all of them right; else it throws. */
-async function steadyStream(user: PoolUser, port: number, stop: AbortSignal): Promise<number> {
-  const { socket } = await join(user, await user.open(port))
-  const [sent, received] = [createHash('sha256'), createHash('sha256')]
-  let [bytesSent, bytesReceived] = [0, 0]
-  socket.on('data', (bytes: Buffer) => {
-    received.update(bytes)
-    bytesReceived += bytes.length
-  })
-  while (!stop.aborted) {
-    const chunk = randomBytes(1 + Math.floor(Math.random() * 20_000))
-    sent.update(chunk)
-    bytesSent += chunk.length
-    socket.write(chunk)
-    await eventually(() => bytesReceived >= bytesSent)
-  }
-  socket.end()
-  if (!(await eventually(() => socket.destroyed || socket.readableEnded)))
-    throw new Error('a steady stream did not end')
-  if (sent.digest('hex') !== received.digest('hex')) throw new Error('bytes of a steady stream differ')
-  return bytesReceived
-}
 
 void t.test('200 resets a second harm no other stream of the connection', async (t) => {
   const before = descriptors()

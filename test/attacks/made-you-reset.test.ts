@@ -29,6 +29,7 @@ const VARIANTS: Record<string, (stream: number) => Buffer> = {
   'trailers with a pseudo-header': (stream) => headers(stream, CONNECT, END_HEADERS | END_STREAM),
   'HEADERS after END_STREAM': (stream) =>
     Buffer.concat([data(stream, '', END_STREAM), headers(stream, literal('x-a', 'b'), END_HEADERS | END_STREAM)]),
+  'PRIORITY of a wrong size': (stream) => frame(Type.priority, 0, stream, u32(0)),
   'DATA after END_STREAM': (stream) => Buffer.concat([data(stream, '', END_STREAM), data(stream, 'more')]),
 }
 

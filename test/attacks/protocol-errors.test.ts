@@ -1,6 +1,6 @@
 // CVE-2026-48937 (GOAWAY without clean-up): after ANY connection error of RFC 9113 the connection ends and leaves nothing.
 // Among them: CVE-2026-21714 (WINDOW_UPDATE overflow).
-import { attack, type Bounds } from './kit.ts'
+import { attack, eventually, type Bounds } from './kit.ts'
 import {
   ACK,
   Code,
@@ -34,12 +34,33 @@ const ERRORS: [code: number, what: string, ...frames: Buffer[]][] = [
   [Code.protocol, 'DATA on the connection', data(0, 'x')],
   [Code.protocol, 'DATA with more padding than payload', stream1, data(1, Buffer.of(9, 1, 2), PADDED)],
   [Code.frameSize, 'padded DATA without a pad length', stream1, data(1, '', PADDED)],
-  // Using stream 5 closed stream 3 (RFC 9113 §5.1.1).
-  [Code.streamClosed, 'a stream id that goes backwards', headers(5, CONNECT), headers(3, CONNECT)],
+  // RFC 9113 §5.1.1: an id that was passed over may not be opened any more. §5.1: one that was used is closed.
+  [Code.protocol, 'a stream id that goes backwards', headers(5, CONNECT), headers(3, CONNECT)],
+  [Code.streamClosed, 'a stream id that was used', headers(1, CONNECT), reset(1), headers(1, CONNECT)],
+  [
+    Code.streamClosed,
+    'a stream id that was used, after others were passed over',
+    headers(1, CONNECT),
+    reset(1),
+    headers(7, connectBlock('pending:1')),
+    headers(1, CONNECT),
+  ],
   [Code.protocol, 'an even stream id', headers(2, CONNECT)],
   [Code.protocol, 'HEADERS on the connection', headers(0, CONNECT)],
   [Code.protocol, 'HEADERS with more padding than payload', headers(1, Buffer.of(200, 1), END_HEADERS | PADDED)],
-  [Code.protocol, 'HEADERS too short for its priority fields', headers(1, zeros(3), END_HEADERS | PRIORITY)],
+  // §4.2: a frame too small for its mandatory fields.
+  [Code.frameSize, 'padded HEADERS without a pad length', headers(1, zeros(0), END_HEADERS | PADDED)],
+  [Code.frameSize, 'HEADERS too short for its priority fields', headers(1, zeros(3), END_HEADERS | PRIORITY)],
+  [
+    Code.frameSize,
+    'padded HEADERS too short for its priority fields',
+    headers(1, zeros(5), END_HEADERS | PADDED | PRIORITY),
+  ],
+  [
+    Code.protocol,
+    'HEADERS with padding that leaves no room for its priority fields',
+    headers(1, Buffer.of(1, 0, 0, 0, 0, 0), END_HEADERS | PADDED | PRIORITY),
+  ],
   [Code.compression, 'HEADERS with an index that does not exist', headers(1, Buffer.of(0xff, 0xff, 0x01))],
   [Code.compression, 'HEADERS with a number that overflows', headers(1, Buffer.alloc(20, 0xff))],
   [Code.compression, 'HEADERS cut in a string', headers(1, Buffer.of(0x00, 0x05, 0x61))],
@@ -79,6 +100,8 @@ const ERRORS: [code: number, what: string, ...frames: Buffer[]][] = [
   [Code.protocol, 'GOAWAY on a stream', frame(Type.goaway, 0, 1, zeros(8))],
   [Code.protocol, 'PUSH_PROMISE from a client', frame(Type.pushPromise, END_HEADERS, 1, u32(2))],
   [Code.protocol, 'PRIORITY on the connection', frame(Type.priority, 0, 0, zeros(5))],
+  // No RST_STREAM may name an idle stream (§6.4), so what is otherwise a stream error ends the connection.
+  [Code.frameSize, 'PRIORITY of four octets on an idle stream', frame(Type.priority, 0, 7, zeros(4))],
   [Code.frameSize, 'a frame above our limit', frame(Type.data, 0, 1, zeros(10), 0x10_0001)],
   [Code.calm, 'HEADERS of a megabyte', frame(Type.headers, END_HEADERS, 1, zeros(10), 0x10_0000)],
 ]
@@ -92,6 +115,24 @@ attack(
   { ends: Code.flowControl, tunnels: 1, limits: { connectionWindowBytes: 100_000, maxHeldBytes: 1000 } },
   async (peer) => {
     await peer.send(stream1, ...Array.from({ length: 12 }, () => data(1, zeros(16_384))))
+  },
+)
+
+attack(
+  'PRIORITY of a wrong size costs its stream only, RFC 9113 §6.3',
+  { ends: 'tolerated', tunnels: 3 },
+  async (peer, _victim, t) => {
+    for (const [i, octets] of [0, 4, 6].entries()) {
+      const stream = 1 + 2 * i
+      await peer.send(headers(stream, connectBlock('pending:1')), frame(Type.priority, 0, stream, zeros(octets)))
+    }
+    t.ok(await eventually(() => peer.resets.length === 3))
+    t.same(
+      peer.resets,
+      [1, 3, 5].map((stream) => ({ stream, code: Code.frameSize })),
+    )
+    // The peer may not know of the reset yet.
+    await peer.send(frame(Type.priority, 0, 1, zeros(4)))
   },
 )
 

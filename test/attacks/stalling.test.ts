@@ -12,11 +12,13 @@ import {
   frame,
   headers,
   PREFACE,
+  reset,
   settings,
   Type,
   windowUpdate,
 } from './raw-frames.ts'
 import type { RawPeer } from './raw-peer.ts'
+import type { Victim } from './victim.ts'
 
 const { handshakeTimeoutMs, settingsTimeoutMs, pingIntervalMs, pingTimeoutMs } = DEFAULT_LIMITS
 // The victim's handshake may end a little later than the peer's, and so may what is counted from its end.
@@ -144,6 +146,33 @@ attack('windows opened one octet at a time', { ends: 'tolerated', tunnels: 1, di
   t.ok(await eventually(() => peer.dataBytes === 3001))
 })
 
+/** Sends on streams to applications that do not read until the victim gives no more credit. Returns how much. */
+async function fillDeaf(peer: RawPeer, victim: Victim, streams: number): Promise<number> {
+  let window = 65_535
+  peer.onFrame = ({ type, stream, payload }) => {
+    if (type === Type.windowUpdate && stream === 0) window += payload.readUInt32BE(0)
+  }
+  for (let i = 0; i < streams; i++) await peer.send(headers(1 + 2 * i, connectBlock('deaf:1')))
+  await eventually(() => victim.tunnels === 1 + streams)
+  // By their own windows the streams may send 48 MB, more than the kernel keeps for them; the connection has to stop them.
+  const left = Array.from({ length: streams }, () => STREAM_WINDOW)
+  let sent = 0
+  for (let idle = 0; idle < 50;) {
+    const i = left.findIndex((bytes) => bytes >= 16_384)
+    if (i < 0 || window < 16_384) {
+      idle++
+      await new Promise((resolve) => setTimeout(resolve, 2))
+      continue
+    }
+    idle = 0
+    left[i] = (left[i] ?? 0) - 16_384
+    window -= 16_384
+    sent += 16_384
+    await peer.send(data(1 + 2 * i, Buffer.alloc(16_384)))
+  }
+  return sent
+}
+
 attack(
   'data for applications that do not read',
   {
@@ -155,28 +184,27 @@ attack(
     bufferedBytes: 4 * MIB + 100_000,
   },
   async (peer, victim, t) => {
-    let window = 65_535
-    peer.onFrame = ({ type, stream, payload }) => {
-      if (type === Type.windowUpdate && stream === 0) window += payload.readUInt32BE(0)
-    }
-    for (let i = 0; i < 3; i++) await peer.send(headers(1 + 2 * i, connectBlock('deaf:1')))
-    await eventually(() => victim.tunnels === 4)
-    // By their own windows the streams may send 48 MB, more than the kernel keeps for them; the connection has to stop them.
-    const left = Array.from({ length: 3 }, () => STREAM_WINDOW)
-    let sent = 0
-    for (let idle = 0; idle < 50;) {
-      const i = left.findIndex((bytes) => bytes >= 16_384)
-      if (i < 0 || window < 16_384) {
-        idle++
-        await new Promise((resolve) => setTimeout(resolve, 2))
-        continue
-      }
-      idle = 0
-      left[i] = (left[i] ?? 0) - 16_384
-      window -= 16_384
-      sent += 16_384
-      await peer.send(data(1 + 2 * i, Buffer.alloc(16_384)))
-    }
+    const sent = await fillDeaf(peer, victim, 3)
     t.ok(sent < 3 * STREAM_WINDOW, `stopped after ${sent} bytes`)
+  },
+)
+
+attack(
+  'data left behind for an application that does not read',
+  {
+    ends: 'cut',
+    tunnels: 1,
+    dials: 1,
+    limits: { streamWindowBytes: STREAM_WINDOW, connectionWindowBytes: 2 * MIB, maxHeldBytes: 2 * MIB },
+    bufferedBytes: 4 * MIB + 100_000,
+  },
+  async (peer, victim, t) => {
+    await fillDeaf(peer, victim, 1)
+    await peer.send(reset(1))
+    peer.destroy()
+    t.ok(await eventually(() => victim.leftovers.count === 1), 'it is kept for a while')
+    t.equal(victim.connections.size, 2)
+    await victim.pass(31_000)
+    t.same([victim.leftovers.count, victim.leftovers.bytes], [0, 0])
   },
 )

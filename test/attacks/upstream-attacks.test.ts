@@ -161,6 +161,9 @@ const BAD_ANSWERS: Record<string, (peer: RawPeer) => void> = {
   ),
   'unknown frames': flooding(() => frame(Type.unknown, 0, 0)),
   WINDOW_UPDATE: flooding(() => windowUpdate(0, 1)),
+  'SETTINGS acknowledgements': flooding(() => frame(Type.settings, ACK, 0)),
+  'PING acknowledgements': flooding(() => frame(Type.ping, ACK, 0, Buffer.from('liveness'))),
+  'RST_STREAM over and over': flooding((stream) => reset(stream)),
   'a header list above the limit, over and over': flooding(
     (stream) => headers(stream, Buffer.alloc(100, NEWEST)),
     (stream) => [headers(stream, Buffer.concat([literal(':status', '103'), literal('a', 'c'.repeat(3900), true)]))],
@@ -183,6 +186,25 @@ for (const [name, script] of Object.entries(BAD_ANSWERS)) {
     t.equal(outcome, 'h2')
   })
 }
+
+void t.test('SETTINGS_ENABLE_PUSH of a server, RFC 9113 §6.5.2', async (t) => {
+  for (const [value, code] of [
+    [0, undefined],
+    [1, Code.protocol],
+  ] as const) {
+    let first: RawPeer | undefined
+    const upstream = await Upstream.start((peer) => {
+      first ??= peer
+      onRequest((stream) => [headers(stream, OK)])(peer)
+      void peer.send(settings([2, value]))
+    })
+    const user = await PoolUser.start()
+    t.equal(await user.outcome(upstream.port), value === 0 ? 'opened' : 'h2')
+    t.ok(await eventually(() => first?.goawayCode === code), `${value} is answered with ${first?.goawayCode}`)
+    user.close()
+    upstream.close()
+  }
+})
 
 const MALFORMED: Record<string, Buffer> = {
   'without a status': literal('a', 'b'),
@@ -222,5 +244,27 @@ hostile(
   () => {},
   async (user, port, t) => {
     t.same(await outcomes(user, port, 3), ['h2', 'h2', 'h2'])
+  },
+)
+
+hostile(
+  'PING is answered, the CONNECT never',
+  1,
+  (peer) => {
+    void peer.send(settings([3, 100]), frame(Type.settings, ACK, 0))
+    peer.onFrame = ({ type, flags, payload }) => {
+      if (type === Type.ping && flags === 0) void peer.send(frame(Type.ping, ACK, 0, payload))
+    }
+  },
+  async (user, port, t, upstream) => {
+    t.same(new Set(await outcomes(user, port, 50)), new Set(['answer-timeout']))
+    for (const peer of upstream.peers) {
+      t.ok(await eventually(() => peer.resets.length === 50), 'each is reset')
+      t.ok(
+        peer.resets.every(({ code }) => code === Code.cancel),
+        'with CANCEL',
+      )
+      peer.destroy()
+    }
   },
 )

@@ -3,7 +3,14 @@ import type { AddressInfo } from 'node:net'
 import { createServer, type Server } from 'node:tls'
 import { secureContextFor, verifyServer } from '@ambit/shared/certificates'
 import { FakeClock, type Clock } from '@ambit/shared/clock'
-import { connectHbone, DEFAULT_LIMITS, HboneError, HbonePool, type OutgoingTunnel } from '@ambit/shared/hbone'
+import {
+  connectHbone,
+  DEFAULT_LIMITS,
+  HboneError,
+  HbonePool,
+  Leftovers,
+  type OutgoingTunnel,
+} from '@ambit/shared/hbone'
 import { selectIo, type ByteIo } from '@ambit/shared/io'
 import { silentLog } from '@ambit/shared/telemetry'
 import { Applications } from './applications.ts'
@@ -66,10 +73,11 @@ export class PoolUser {
   private constructor(io: ByteIo, applications: Applications, clock: Clock) {
     this.applications = applications
     this.clock = clock
+    const leftovers = new Leftovers({ clock })
     this.pool = new HbonePool({
       clock,
       connect: async (end, tls, signal) =>
-        connectHbone(io, end, { tls, limits: DEFAULT_LIMITS, clock, log: silentLog, signal }),
+        connectHbone(io, end, { tls, limits: DEFAULT_LIMITS, leftovers, clock, log: silentLog, signal }),
     })
   }
 

@@ -6,6 +6,7 @@ import { FakeClock, type Clock } from '@ambit/shared/clock'
 import {
   acceptHbone,
   DEFAULT_LIMITS,
+  Leftovers,
   type HboneLimits,
   type HboneServerConnection,
   type IncomingTunnel,
@@ -30,6 +31,7 @@ export class Victim {
   readonly io: ByteIo
   readonly clock: Clock
   readonly applications: Applications
+  readonly leftovers: Leftovers
   /** Those that still exist. */
   readonly connections = new Set<HboneServerConnection>()
   /** Requests that came through. */
@@ -44,6 +46,7 @@ export class Victim {
     this.io = io
     this.applications = applications
     this.clock = options.clock ?? new FakeClock()
+    this.leftovers = new Leftovers({ clock: this.clock })
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#port = (server.address() as AddressInfo).port // a TCP server that listens has one
     const context = secureContextFor(identities.server)
@@ -51,6 +54,7 @@ export class Victim {
       const connection = acceptHbone(io, end, {
         tls: { context, verify: (chain) => verifyClient(chain, identities.server, Date.now()) },
         limits: this.#limits,
+        leftovers: this.leftovers,
         clock: this.clock,
         log: silentLog,
         onTunnel: (tunnel) => void this.#serve(tunnel),

@@ -161,6 +161,30 @@ void t.test('foreign peers in a mesh', async (t) => {
       },
     )
 
+    await t.test('a peer may call itself what it likes only where the mesh does not know it', async (t) => {
+      const target = `${server.v4}:${ECHO_PORT}`
+      const claims = {
+        baggage: 'k8s.deployment.name=bank,k8s.namespace.name=vault,service.name=bank',
+        'x-forwarded-network': 'elsewhere',
+      }
+      const words = ['ask', server.v4, target, '4321', 'CONNECT', JSON.stringify(claims)]
+      await foreign.must([process.execPath, PEER, ...honest, ...words])
+      const known = await node.proxy.access({ 'src.identity': foreign.identity, bytes_recv: 4321 })
+      t.match(known, { 'src.workload': 'foreign', 'src.namespace': 'default' }, 'the record of its address counts')
+      const stranger = issue(mesh, 'stranger', 'spiffe://cluster.local/ns/default/sa/stranger', ca)
+      const labels = { source_workload: 'bank', source_workload_namespace: 'vault' }
+      t.equal(await node.proxy.metric('istio_tcp_connections_opened_total', labels), 0)
+      await mesh.start('stranger', [process.execPath, PEER, ...stranger, ...words]).exited
+      const identity = 'spiffe://cluster.local/ns/default/sa/stranger'
+      t.match(await node.proxy.access({ 'src.identity': identity, bytes_recv: 4321 }), {
+        'src.workload': 'bank',
+        'src.namespace': 'vault',
+      })
+      const certified = { ...labels, source_principal: identity }
+      t.equal(await node.proxy.metric('istio_tcp_connections_opened_total', certified), 1)
+      t.equal(await node.proxy.metric('istio_tcp_connections_opened_total', labels), 1, 'and under no other name')
+    })
+
     await t.test('nghttp is refused request by request', async (t) => {
       const [key, certificate] = honest
       const nghttp = ['nghttp', '-n', '-s', '-m', '4', `--key=${key}`, `--cert=${certificate}`]

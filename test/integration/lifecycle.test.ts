@@ -2,13 +2,30 @@
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { startNginx, underLoad, WEB_PORT } from '../demo/programs.ts'
-import { command, eventually, inside, Talker, TestMesh, type Pod, type TestNode } from '../kit/index.ts'
+import {
+  command,
+  eventually,
+  inside,
+  Talker,
+  TestMesh,
+  type CommandResult,
+  type Pod,
+  type TestNode,
+} from '../kit/index.ts'
 import { ECHO_PORT, LOAD, twoNodes } from './two-nodes.ts'
 
 t.setTimeout(120_000)
 
+const MAIN = fileURLToPath(new URL('../../ztunnel/src/main.ts', import.meta.url))
+/** A mesh that nothing is wrong with, and no file. */
+const WITHOUT_FILES = { XDS_ADDRESS: '', LOCAL_XDS: 'workloads: []' }
+
+/** What becomes of a ztunnel whose configuration keeps it from starting. */
+function startedWith(env: Readonly<Record<string, string>>, words: readonly string[] = []): Promise<CommandResult> {
+  return command([process.execPath, MAIN, ...words], { env })
+}
+
 void t.test('every problem of the configuration is told at once, and the exit code is not 0', async (t) => {
-  const main = fileURLToPath(new URL('../../ztunnel/src/main.ts', import.meta.url))
   const env = {
     LOG_FORMAT: 'xml',
     TERMINATION_GRACE_PERIOD_SECONDS: 'soon',
@@ -16,10 +33,47 @@ void t.test('every problem of the configuration is told at once, and the exit co
     IPV6_ENABLED: 'yes',
     XDS_ADDRESS: '',
   }
-  const { code, stderr } = await command([process.execPath, main], { env })
+  const { code, stderr } = await startedWith(env)
   t.not(code, 0)
   for (const name of Object.keys(env)) if (name !== 'XDS_ADDRESS') t.match(stderr, name, `${name} is named`)
   t.notMatch(stderr, / at .*\.ts:\d+/, 'no stack trace')
+})
+
+void t.test('names that make no identity are part of that', async (t) => {
+  const { code, stderr } = await startedWith({
+    ...WITHOUT_FILES,
+    PROXY_MODE: 'dedicated',
+    PROXY_WORKLOAD_INFO: 'a,b/name/s"x',
+    TRUST_DOMAIN: 'a b',
+    LOG_FORMAT: 'xml',
+  })
+  t.equal(code, 2)
+  for (const name of ['LOG_FORMAT', 'TRUST_DOMAIN', 'PROXY_WORKLOAD_INFO']) t.match(stderr, name)
+})
+
+void t.test('files, log levels and headers are part of it too', async (t) => {
+  const { code, stderr } = await startedWith({
+    XDS_ADDRESS: '',
+    LOCAL_XDS_PATH: '/nowhere/mesh.yaml',
+    LOCAL_PODS_PATH: '/nowhere/pods.yaml',
+    RUST_LOG: 'loud',
+    CA_HEADER_X: 'é',
+    SECRET_TTL: '0',
+    KEEPALIVE_TIME: '40000s',
+  })
+  t.equal(code, 2)
+  for (const name of ['LOCAL_XDS_PATH', 'LOCAL_PODS_PATH', 'RUST_LOG', 'CA_HEADER_X', 'SECRET_TTL', 'KEEPALIVE_TIME'])
+    t.match(stderr, name)
+})
+
+void t.test('arguments that mean nothing are refused', async (t) => {
+  for (const words of [['proxy', 'foo'], ['proxy', 'ztunnel', 'foo'], ['version', 'foo'], ['foo']]) {
+    const { code, stderr } = await startedWith({}, words)
+    t.match(stderr, /^ztunnel: unknown argument "foo"/, words.join(' '))
+    t.equal(code, 2)
+  }
+  t.match((await startedWith({}, ['proxy', 'ztunnel'])).stderr, /LOCAL_XDS_PATH/, 'what Istio says is taken')
+  t.match((await startedWith({}, ['proxy', '--help'])).stdout, /usage: ztunnel/)
 })
 
 void t.test('certificates: the CA is away at start, comes, and gives new ones under load', async (t) => {
@@ -91,6 +145,27 @@ void t.test('readiness, pods and drain', async (t) => {
       t.ok((await client.curl(server.v4, WEB_PORT)).ok, 'the others are served')
       mesh.save()
       await eventually('ready again', async () => (await b.proxy.get(15_021, '/healthz/ready')) === 'ready\n')
+    })
+
+    await t.test('the node cannot be named as a pod', async (t) => {
+      const node = { ...podEntry(server), uid: 'node', name: 'node', netns: `/run/netns/${b.place.namespace}` }
+      mesh.files.write('pods-b.yaml', { pods: [node, ...[server, other].map(podEntry)] })
+      const line = await b.proxy.access({ level: 'error', message: /pod not captured/, pod: 'default/node' })
+      t.match(line['error'], /the network namespace \S+ is that of the node/)
+      t.ok((await client.curl(server.v4, WEB_PORT)).ok)
+      mesh.save()
+      await eventually('ready again', () => b.proxy.isReady())
+    })
+
+    await t.test('a pod whose name makes no identity is refused with its line, and nothing else changes', async (t) => {
+      const [first, ...rest] = [server, other].map(podEntry)
+      const bad = { ...first, uid: 'bad', name: 'bad name', namespace: 'a,b', serviceAccount: 's"x' }
+      mesh.files.write('pods-b.yaml', { pods: [first, ...rest, bad] })
+      const line = await b.proxy.access({ level: 'error', message: /last good state stays/, file: 'pods-b.yaml' })
+      t.match(line['error'], /\d+:\d+ pods\[2\]\.namespace: "a,b" cannot stand in an identity/)
+      t.ok(b.proxy.program.isRunning)
+      t.ok((await client.curl(server.v4, WEB_PORT)).ok)
+      mesh.save()
     })
 
     await t.test('a pod that leaves the mesh: its connections are closed at once, those of others stay', async (t) => {

@@ -7,6 +7,7 @@ import {
   addressesIn,
   listenTcp,
   NetworkNamespace,
+  PORT_WINDOWS,
   prepareTcp,
   primeThreadPool,
   Redirection,
@@ -80,6 +81,18 @@ void t.test('namespaces, sockets and rules', async (t) => {
       t.equal(libcGetsockopt(accepted[0]?.fd ?? -1, SOL_TCP, TCP_NODELAY, noDelay, length), 0)
       t.equal(noDelay.readInt32LE(), 1)
       for (const end of [...accepted, connected]) end.destroy()
+      listener.close()
+    })
+
+    await t.test('the port of a dialled connection is of the window that was asked for', async (t) => {
+      const listener = io.listen(io.adopt(listenTcp(inPod, LISTEN).fd), 128, (end) => end.destroy())
+      const options = { family: 4, mark: undefined, keepAlive: undefined, userTimeoutMs: undefined } as const
+      for (const portWindow of [0, PORT_WINDOWS - 1]) {
+        const fd = prepareTcp(inPod, { ...options, source: pod.v4, portWindow })
+        const end = await io.connect(fd, { address: pod.v4, port: PORT }, { timeoutMs: 5_000 })
+        t.equal(Math.floor((end.local.port - 32_768) / 1_024), portWindow, `port ${end.local.port}`)
+        end.destroy()
+      }
       listener.close()
     })
 

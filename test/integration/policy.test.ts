@@ -104,7 +104,11 @@ void t.test('policy', async (t) => {
         [batch, stock, true],
       ])
       t.match(await refusal(batch, orders), /explicitly denied by: default\/no-batch/)
-      const line = await a.proxy.access({ direction: 'outbound', 'src.workload': 'batch', error: /401/ })
+      const line = await a.proxy.access({
+        direction: 'outbound',
+        'src.workload': 'batch',
+        error: /http status: 401 Unauthorized/,
+      })
       t.equal(line.level, 'error', 'the client is told by status')
       const labels = { reporter: 'destination', response_flags: 'DENY', source_workload: 'batch' }
       t.ok((await b.proxy.metric('istio_tcp_connections_closed_total', labels)) > 0)
@@ -269,6 +273,18 @@ void t.test('policy', async (t) => {
         }
         t.pass(`${what}: the ${opened.length - times.length} others stayed`)
       }
+    })
+
+    await t.test('a policy reaches open connections of a pod whose record has gone', async (t) => {
+      const name = await open(shop, orders)
+      orders.record['name'] = 'renamed'
+      set(policy('nobody', { scope: 'Global', namespace: 'istio-system' }, { notPrincipals: [{ Exact: 'nobody' }] }))
+      await talkerOf(shop).heard(name, /^(ended|error)/)
+      talkerOf(shop).end(name)
+      delete orders.record['name']
+      set()
+      await inForce([[shop, orders, true]])
+      t.pass('it was closed')
     })
 
     await t.test('a policy counts although much is written beside its file', async (t) => {

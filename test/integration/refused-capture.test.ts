@@ -1,9 +1,9 @@
 // A pod whose redirection the kernel refuses, or is slow to take: it is tried again, and nothing piles up or is forgotten.
-import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { SECRET, startNginx, WEB_PORT } from '../demo/programs.ts'
-import { eventually, must, TestMesh } from '../kit/index.ts'
+import { eventually, TestMesh } from '../kit/index.ts'
 import { listening, networkOf } from './network-of.ts'
+import { unwillingNft } from './unwilling-nft.ts'
 
 const LISTENERS = [':15001', ':15006', ':15008']
 
@@ -12,7 +12,8 @@ t.setTimeout(120_000)
 void t.test('a capture that fails', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const nft = await unwillingNft(mesh)
+    const nft = await unwillingNft(mesh.files)
+    mesh.environment['PATH'] = nft.path
     const a = await mesh.addNode('a')
     const client = await mesh.addPod(a, 'client')
     await mesh.up()
@@ -60,37 +61,3 @@ void t.test('a capture that fails', async (t) => {
     t.same(await mesh.close(), [])
   }
 })
-
-interface UnwillingNft {
-  obey(): void
-  refuse(): void
-  /** Until it is told otherwise. */
-  hesitate(): void
-}
-
-/** Puts a program before the real nft which does as it is told, for the ztunnels of the mesh. */
-async function unwillingNft(mesh: TestMesh): Promise<UnwillingNft> {
-  const real = (await must(['sh', '-c', 'command -v nft'])).trim()
-  const mood = mesh.files.path('mood')
-  const script = `#!/bin/sh
-[ -e ${mood}.refuse ] && { echo 'not today' >&2; exit 1; }
-while [ -e ${mood}.hesitate ]; do sleep 0.05; done
-exec ${real} "$@"
-`
-  chmodSync(mesh.files.write('nft', script), 0o755)
-  mesh.environment['PATH'] = `${mesh.files.directory}:${process.env['PATH'] ?? ''}`
-  const obey = (): void => {
-    for (const name of ['refuse', 'hesitate']) rmSync(`${mood}.${name}`, { force: true })
-  }
-  return {
-    obey,
-    refuse: () => {
-      obey()
-      writeFileSync(`${mood}.refuse`, '')
-    },
-    hesitate: () => {
-      obey()
-      writeFileSync(`${mood}.hesitate`, '')
-    },
-  }
-}

@@ -249,6 +249,21 @@ void t.test('traffic of two nodes', async (t) => {
       t.ok((await client.curl(server.v4, WEB_PORT)).ok, 'and all go on to serve')
     })
 
+    await t.test(
+      'a listener of the proxy dialled by an address that no record names does not dial itself',
+      async (t) => {
+        const unnamed = '10.77.0.1'
+        await client.must(['ip', 'addr', 'add', `${unnamed}/32`, 'dev', 'eth0'])
+        const answer = await client.curl(unnamed, 15_001, '/', ['-m', '4'])
+        t.notOk(answer.ok)
+        const dst = { 'dst.addr': `${unnamed}:15001`, direction: 'outbound' }
+        await a.proxy.access({ ...dst, error: 'attempted recursive call to ourselves' })
+        const refusals = a.proxy.lines.filter((line) => line['dst.addr'] === dst['dst.addr'])
+        t.equal(refusals.length, 1, 'once, not once for each time round')
+        await client.must(['ip', 'addr', 'del', `${unnamed}/32`, 'dev', 'eth0'])
+      },
+    )
+
     await t.test('a server that is not who the mesh says it is: nothing is sent to it', async (t) => {
       const claimed = { protocol: 'HBONE', workloadIps: [server.v4], serviceAccount: 'somebody-else' }
       server.record['workloadIps'] = [server.v6]

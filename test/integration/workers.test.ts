@@ -1,8 +1,8 @@
 // Data workers that die and proxies that are replaced, under load: programs should not notice more than they must.
 import t from 'tap'
 import { killWorkers, underLoad, WEB_PORT, type LoadResult } from '../demo/programs.ts'
-import { eventually, TestMesh, type TestNode } from '../kit/index.ts'
-import { LOAD, twoNodes } from './two-nodes.ts'
+import { eventually, Talker, TestMesh, type TestNode } from '../kit/index.ts'
+import { ECHO_PORT, LOAD, twoNodes } from './two-nodes.ts'
 
 t.setTimeout(120_000)
 
@@ -31,6 +31,21 @@ void t.test('workers and successors', async (t) => {
       })
       await eventually('served', async () => (await client.curl(server.v4, WEB_PORT)).ok)
       t.ok((await counted()) - before >= 13, 'what the dead one counted is still there')
+    })
+
+    await t.test('connections that a killed worker had open count as closed', async (t) => {
+      const here = await Talker.start(client)
+      const cuts = { response_flags: 'CONNECT' }
+      const open = async (): Promise<number> => (await inbound(b, 'opened')) - (await inbound(b, 'closed'))
+      const names = ['held1', 'held2', 'held3']
+      for (const name of names) here.open(name, server.v4, ECHO_PORT)
+      await Promise.all(names.map((name) => here.echoes(name, 'here')))
+      await eventually('only these are open', async () => (await open()) === names.length)
+      const before = await inbound(b, 'failed', cuts)
+      for (const worker of await b.proxy.workers()) process.kill(worker, 'SIGKILL')
+      await Promise.all(names.map((name) => here.heard(name, /^(ended|error)/)))
+      await eventually('as many are closed as were opened', async () => (await open()) === 0)
+      t.equal((await inbound(b, 'failed', cuts)) - before, names.length)
     })
 
     await t.test('a worker is killed twice in a row under load', async (t) => {
@@ -68,6 +83,11 @@ void t.test('workers and successors', async (t) => {
     t.strictSame(await mesh.close(), [], 'everything ended well and nothing is left')
   }
 })
+
+/** Connections that a node's proxy counted as the receiving side. */
+function inbound(node: TestNode, what: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+  return node.proxy.metric(`istio_tcp_connections_${what}_total`, { reporter: 'destination', ...labels })
+}
 
 async function killTwice(node: TestNode): Promise<void> {
   await killWorkers(node, [700, 1_200])

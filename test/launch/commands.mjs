@@ -42,7 +42,7 @@ Checks types, lint and format, then runs every test; the last line is "N passed,
 
   PATTERN      run only test files whose path contains one of these
   --no-checks  leave out types, lint and format
-  --variants   run the stories with two data workers and with the public byte path as well
+  --variants   run the stories with two data workers and with the public byte path as well, and the full byte-path stress
   --help       this text
 `,
   },

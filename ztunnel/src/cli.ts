@@ -1,6 +1,6 @@
 // ztunnel from the command line: takes the TCP traffic of this node's pods and carries it over HBONE.
 import { messageOf } from '@ambit/shared/errors'
-import { ConfigError, describeVariables, readConfig } from './config/index.ts'
+import { ConfigError, describeVariables, readConfig, whyUnreadable } from './config/index.ts'
 import { Control } from './control/control.ts'
 import { version } from './version.ts'
 
@@ -13,9 +13,6 @@ usage: ztunnel [proxy [ztunnel]]   run until SIGTERM, SIGINT or POST /quitquitqu
 Configured by environment variables, Istio's where one exists:
 `
 
-/** The words that may stand at each place. */
-const KNOWN = [['proxy', 'version', '--version', 'help', '--help', '-h'], ['ztunnel']]
-
 function help(): string {
   const lines = describeVariables().map(({ name, fallback, meaning }) => {
     return `  ${name.padEnd(33)} ${meaning}${fallback ? ` [${fallback}]` : ''}`
@@ -24,7 +21,7 @@ function help(): string {
 }
 
 async function run(): Promise<number> {
-  const config = readConfig(process.env)
+  const config = readConfig(process.env, whyUnreadable)
   const control = await Control.start(config)
   let signals = 0
   const stop = (signal: NodeJS.Signals): void => {
@@ -39,25 +36,32 @@ async function run(): Promise<number> {
 }
 
 async function main(words: readonly string[]): Promise<number> {
-  const unknown = words.find((word, index) => !KNOWN[index]?.includes(word))
-  if (unknown !== undefined) {
-    process.stderr.write(`ztunnel: unknown argument "${unknown}"; see: ztunnel help\n`)
-    return 2
-  }
-  switch (words[0]) {
+  if (words.some((word) => word === '--help' || word === '-h')) return say(help())
+  // What stands alone, and what Istio's images say: `proxy ztunnel`.
+  const [word = 'proxy', ...rest] = words
+  const [unknown] = word === 'proxy' && rest[0] === 'ztunnel' ? rest.slice(1) : rest
+  if (unknown !== undefined) return refuse(unknown)
+  switch (word) {
+    case 'proxy':
+      return run()
     case 'version':
     case '--version':
-      process.stdout.write(`${version()}\n`)
-      return 0
+      return say(`${version()}\n`)
     case 'help':
-    case '--help':
-    case '-h':
-      process.stdout.write(help())
-      return 0
-    case undefined:
+      return say(help())
     default:
-      return run()
+      return refuse(word)
   }
+}
+
+function say(text: string): number {
+  process.stdout.write(text)
+  return 0
+}
+
+function refuse(word: string): number {
+  process.stderr.write(`ztunnel: unknown argument "${word}"\n\n${USAGE}  see: ztunnel help\n`)
+  return 2
 }
 
 try {

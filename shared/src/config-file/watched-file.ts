@@ -4,9 +4,17 @@ import { basename, dirname } from 'node:path'
 import type { Clock, Timer } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
 import type { Log } from '../telemetry/log.ts'
+import { stampOf, type FileStamp } from './file-stamp.ts'
 
-/** An editor writes a file in several steps; those of the first moment are taken as one change. */
-const GATHERING_MS = 100
+/** How often a file that may have changed is looked at. */
+const LOOK_MS = 50
+/**
+ * A file that nobody has written to for so long is taken for complete: half of one is often good, and says less. No longer,
+ * for a policy is to reach open connections within 0.3 s of its edit.
+ */
+const SETTLED_MS = 150
+/** One that is written to all the time is loaded as it is after so long. */
+const MAX_POSTPONED_MS = 3_000
 /** Larger is not a file of ours. */
 const MAX_BYTES = 256 * 1024 * 1024
 
@@ -14,20 +22,35 @@ export interface WatchedFileOptions {
   readonly path: string
   readonly clock: Clock
   readonly log: Log
-  /** Takes the content; throws where it is not good, and has then changed nothing. */
-  readonly load: (content: Buffer) => void
+  /** Takes the content; throws, or rejects, where it is not good, and has then changed nothing. Never called twice at once. */
+  readonly load: (content: Buffer) => void | Promise<void>
   /** A file that is not there at start counts as empty; one that goes later leaves the last good state. Default false. */
   readonly mayComeLater?: boolean
 }
 
+/** A change that waits until its writer has finished. */
+interface Change {
+  readonly since: number
+  /** As the file was seen last, and since when it is so. */
+  readonly stamp: FileStamp
+  readonly unchangedSince: number
+}
+
 /**
- * A file that is loaded at start and again whenever it changes. A bad edit is reported and what was loaded before stays. The
- * directory is watched, so that editors' renames and Kubernetes' symlink swaps are seen.
+ * A file that is loaded at start and again whenever it changes and nobody writes to it any more; a file that was complete
+ * when it was moved to its place is not waited for. A bad edit is reported and what was loaded before stays; so does it where
+ * nothing is left of a file: an editor that was stopped, or a full disk. The directory is watched, so that editors' renames
+ * and Kubernetes' symlink swaps are seen.
  */
 export class WatchedFile {
   readonly #options: WatchedFileOptions
   #watcher: FSWatcher | undefined
-  #gathering: Timer | undefined
+  /** Of the change that waits, if there is one. */
+  #timer: Timer | undefined
+  /** Of the state that was looked at last, where it had settled. */
+  #lastIdentity: string | undefined
+  #isEmpty = true
+  #isLoading = false
   /** Of the content that was looked at last, good or bad. */
   #lastDigest: string | undefined
 
@@ -35,8 +58,8 @@ export class WatchedFile {
     this.#options = options
   }
 
-  /** Throws where the first load fails: there is no good state to keep. */
-  start(): void {
+  /** Resolves after the first load; rejects where that fails: there is no good state to keep. */
+  async start(): Promise<void> {
     this.#watcher = watch(dirname(this.#options.path), { persistent: false }, () => this.#changed())
     this.#watcher.on('error', (error) => {
       this.#options.log.warn('cannot watch the directory of a file; changes are not seen', {
@@ -45,7 +68,10 @@ export class WatchedFile {
       })
     })
     try {
-      this.#load(this.#options.mayComeLater)
+      const { identity, writtenAt } = stampOf(this.#options.path)
+      await this.#load(this.#options.mayComeLater)
+      // It is no news that it is not there. A file that is may be half written; the first stir looks at it again.
+      if (writtenAt === undefined) this.#lastIdentity = identity
     } catch (error) {
       this.stop()
       throw new Error(`${this.#options.path}: ${messageOf(error)}`, { cause: error })
@@ -55,31 +81,66 @@ export class WatchedFile {
   stop(): void {
     this.#watcher?.close()
     this.#watcher = undefined
-    this.#gathering?.cancel()
+    this.#timer?.cancel()
+    this.#timer = undefined
   }
 
-  /** Not put off by what follows: a directory in which much is written would put it off for ever. */
+  /** Something in the directory changed; it need not be the file. */
   #changed(): void {
-    this.#gathering ??= this.#options.clock.after(GATHERING_MS, () => {
-      this.#gathering = undefined
-      try {
-        this.#load()
-      } catch (error) {
-        this.#options.log.error('file not taken over, the last good state stays', {
-          file: basename(this.#options.path),
-          error: messageOf(error),
-        })
-      }
+    if (this.#timer) return
+    const now = this.#options.clock.now()
+    this.#look({ since: now, stamp: stampOf(this.#options.path), unchangedSince: now })
+  }
+
+  #look(change: Change): void {
+    this.#timer = this.#options.clock.after(LOOK_MS, () => void this.#settle(change))
+  }
+
+  /** Only the file itself puts a load off: a directory in which much is written would put it off for ever. */
+  async #settle(change: Change): Promise<void> {
+    this.#timer = undefined
+    const now = this.#options.clock.now()
+    const stamp = stampOf(this.#options.path)
+    if (stamp.identity === this.#lastIdentity) return
+    const unchangedSince = stamp.identity === change.stamp.identity ? change.unchangedSince : now
+    const age = now - Math.min(unchangedSince, stamp.writtenAt ?? unchangedSince)
+    const isSettled = age >= SETTLED_MS
+    if (this.#isLoading || (!isSettled && now - change.since < MAX_POSTPONED_MS)) {
+      this.#look({ since: change.since, stamp, unchangedSince })
+      return
+    }
+    // Known before it is read: whatever is written meanwhile is another state.
+    this.#lastIdentity = isSettled ? stamp.identity : undefined
+    try {
+      await this.#load()
+    } catch (error) {
+      if (this.#watcher) this.#report(error)
+    }
+  }
+
+  #report(error: unknown): void {
+    this.#options.log.error('file not taken over, the last good state stays', {
+      file: basename(this.#options.path),
+      error: messageOf(error),
     })
   }
 
-  #load(mayBeMissing = false): void {
-    const content = mayBeMissing && !existsSync(this.#options.path) ? Buffer.alloc(0) : readFileSync(this.#options.path)
-    if (content.length > MAX_BYTES) throw new Error(`larger than ${MAX_BYTES} bytes`)
+  async #load(mayBeMissing = false): Promise<void> {
+    const { path, load } = this.#options
+    // Before it is read, so that a file of any size costs nothing.
+    if (stampOf(path).size > MAX_BYTES) throw new Error(`larger than ${MAX_BYTES} bytes`)
+    const content = mayBeMissing && !existsSync(path) ? Buffer.alloc(0) : readFileSync(path)
     const digest = createHash('sha256').update(content).digest('base64')
     if (digest === this.#lastDigest) return
     // Remembered first: bad content is reported once, not at every stir in its directory.
     this.#lastDigest = digest
-    this.#options.load(content)
+    if (content.length === 0 && !this.#isEmpty) throw new Error('the file is empty; what it said before is kept')
+    this.#isLoading = true
+    try {
+      await load(content)
+      this.#isEmpty = content.length === 0
+    } finally {
+      this.#isLoading = false
+    }
   }
 }

@@ -1,8 +1,21 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Node } from 'yaml'
+import { messageOf } from '../errors/index.ts'
 import { YamlError } from './yaml-error.ts'
+import { YamlTree, type YamlScalar } from './yaml-tree.ts'
+
+/** What serde_yaml takes for one; 007 is a text for it, and 1e3 no whole number. */
+const WHOLE_NUMBER = /^[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+)$/u
+
+/** What YAML 1.2 takes for one; yes and no are texts. */
+const TRUTH: ReadonlyMap<string, boolean> = new Map([
+  ...['true', 'True', 'TRUE'].map((text) => [text, true] as const),
+  ...['false', 'False', 'FALSE'].map((text) => [text, false] as const),
+])
+
+/** Problems whose place is looked up; only the first ones are shown. */
+const MAX_PLACES = 1_000
 
 interface Source {
-  readonly lines: LineCounter
+  readonly tree: YamlTree
   readonly problems: string[]
 }
 
@@ -12,112 +25,132 @@ interface Source {
  */
 export class YamlValue {
   readonly #source: Source
-  readonly #node: Node | undefined
-  readonly #path: string
+  readonly #node: number | undefined
+  /** What it is a part of, and its key or index there. */
+  readonly #parent: YamlValue | undefined
+  readonly #step: string
 
-  private constructor(source: Source, node: Node | undefined, path: string) {
+  private constructor(source: Source, node: number | undefined, parent?: YamlValue, step = '') {
     this.#source = source
     this.#node = node
-    this.#path = path
-    // An alias could name what contains it, or multiply without end.
-    if (isAlias(node)) this.problem('aliases (*name) are not accepted; write the value out')
+    this.#parent = parent
+    this.#step = step
   }
 
-  /** Parses `text` and lets `read` make the result. Throws YamlError with every problem. */
-  static read<T>(text: string, read: (root: YamlValue) => T): T {
-    const lines = new LineCounter()
-    const document = parseDocument(text, { lineCounter: lines, logLevel: 'silent', uniqueKeys: true })
-    const source: Source = { lines, problems: [] }
-    for (const error of document.errors) {
-      const { line, col } = lines.linePos(error.pos[0])
-      source.problems.push(`${line}:${col} ${error.message.split('\n')[0] ?? ''}`)
-    }
-    if (source.problems.length > 0) throw new YamlError(source.problems)
-    const result = read(new YamlValue(source, document.contents ?? undefined, ''))
+  /**
+   * Parses `text` and lets `read` make the result. Throws YamlError with every problem, of a text that is no YAML with the
+   * first. Where `mayBeEmpty` is false a text that says nothing is a problem: it may be what is left of one that did.
+   */
+  static read<T>(text: string, read: (root: YamlValue) => T, mayBeEmpty = true): T {
+    const source: Source = { tree: new YamlTree(text), problems: [] }
+    const root = new YamlValue(source, source.tree.root)
+    if (root.isAbsent && !mayBeEmpty) root.problem('the file says nothing; write {} if that is meant')
+    const result = read(root)
     if (source.problems.length > 0) throw new YamlError(source.problems)
     return result
   }
 
   /** True where the key is missing or its value is null. */
   get isAbsent(): boolean {
-    return this.#node === undefined || (isScalar(this.#node) && this.#node.value === null && this.tag === undefined)
+    return this.#node === undefined || (this.#source.tree.isNull(this.#node) && this.tag === undefined)
+  }
+
+  /** True where the key is there and its value is null: what a template writes that has no value, or half a line. */
+  get isNull(): boolean {
+    return this.#node !== undefined && this.isAbsent
   }
 
   /** A tag like `!Exact`, without the exclamation mark. */
   get tag(): string | undefined {
-    const tag = this.#node?.tag
-    return tag?.startsWith('!') && !tag.startsWith('!!') ? tag.slice(1) : undefined
+    return this.#node === undefined ? undefined : this.#source.tree.tag(this.#node)
   }
 
   /** Notes what is wrong with this value. */
   problem(sentence: string): void {
-    const offset = this.#node?.range?.[0]
-    const at = offset === undefined ? undefined : this.#source.lines.linePos(offset)
-    this.#source.problems.push(
-      `${at ? `${at.line}:${at.col} ` : ''}${this.#path === '' ? '' : `${this.#path}: `}${sentence}`,
-    )
+    const { problems } = this.#source
+    const place = problems.length < MAX_PLACES ? this.#place : ''
+    const path = this.#path
+    problems.push(`${place === '' ? '' : `${place} `}${path === '' ? '' : `${path}: `}${sentence}`)
   }
 
   /** The values of a mapping by the keys it may have; any other key is a problem. */
   fields<const Keys extends readonly string[]>(...keys: Keys): Readonly<Record<Keys[number], YamlValue>> {
-    const found = new Map<string, YamlValue>()
+    const found: Record<string, YamlValue | undefined> = {}
+    for (const key of keys) found[key] = undefined
     for (const [key, value] of this.entries()) {
-      if (keys.includes(key)) found.set(key, value)
+      if (Object.hasOwn(found, key)) found[key] = value
       else value.problem(`unknown key; it may be one of ${keys.join(', ')}`)
     }
-    const absent = (key: string): YamlValue =>
-      new YamlValue(this.#source, undefined, this.#path === '' ? key : `${this.#path}.${key}`)
+    for (const key of keys) found[key] ??= new YamlValue(this.#source, undefined, this, key)
     // Every key of `keys` is set, and only those.
-    return Object.fromEntries(keys.map((key) => [key, found.get(key) ?? absent(key)])) as Record<
-      Keys[number],
-      YamlValue
-    >
+    return found as Record<Keys[number], YamlValue>
   }
 
   /** Key and value of every entry of a mapping; none where absent. */
   entries(): readonly (readonly [string, YamlValue])[] {
-    if (this.isAbsent) return []
-    if (!isMap<Node, Node>(this.#node)) {
-      this.problem('must be a mapping')
-      return []
+    const nodes = this.#children('mapping')
+    const entries: [string, YamlValue][] = []
+    const seen = new Set<string>()
+    for (let index = 0; index + 1 < nodes.length; index += 2) {
+      const key = nodes[index]
+      const name = key === undefined ? undefined : this.#source.tree.scalar(key)?.text
+      const value = new YamlValue(this.#source, nodes[index + 1], this, name ?? '?')
+      if (name === undefined) value.problem('the key must be a text')
+      else if (seen.has(name)) value.problem('is there twice, keys must be unique')
+      else entries.push([name, value])
+      seen.add(name ?? '')
     }
-    return this.#node.items.map(({ key, value }) => {
-      const name = isScalar(key) ? String(key.value) : '?'
-      const path = this.#path === '' ? name : `${this.#path}.${name}`
-      return [name, new YamlValue(this.#source, value ?? key, path)]
+    return entries
+  }
+
+  /** The items of a list; none where absent. An item that is null is a problem, and left out. */
+  list(): readonly YamlValue[] {
+    const items = this.#children('list').map((node, index) => new YamlValue(this.#source, node, this, `[${index}]`))
+    return items.filter((item) => {
+      if (item.isAbsent) item.problem('must not be null')
+      return !item.isAbsent
     })
   }
 
-  /** The items of a list; none where absent. */
-  list(): readonly YamlValue[] {
-    if (this.isAbsent) return []
-    if (!isSeq<Node>(this.#node)) {
-      this.problem('must be a list')
-      return []
-    }
-    return this.#node.items.map((item, index) => new YamlValue(this.#source, item, `${this.#path}[${index}]`))
-  }
-
-  /** A text; numbers and booleans count as their text. */
+  /**
+   * A text. A number or boolean counts as it is written, as for serde_yaml: a namespace 007 is not one of the name 7.
+   * Where null stands for it, it is absent.
+   */
   text(fallback?: string): string {
     if (this.isAbsent) return this.#missing(fallback, '')
-    if (isScalar(this.#node) && ['string', 'number', 'boolean'].includes(typeof this.#node.value))
-      return String(this.#node.value)
+    // Under a tag (!Exact ~) null is not absent, and no text either.
+    const scalar = this.#node !== undefined && this.#source.tree.isNull(this.#node) ? undefined : this.#scalar
+    if (scalar) return scalar.text
     this.problem('must be a text')
     return ''
   }
 
+  /** A text that `parse` takes; what it throws otherwise is the problem. The fallback is not parsed. */
+  parsed(parse: (text: string) => string, fallback?: string): string {
+    const text = this.text(fallback)
+    if (this.isAbsent) return text
+    try {
+      return parse(text)
+    } catch (error) {
+      this.problem(messageOf(error))
+      return text
+    }
+  }
+
   boolean(fallback?: boolean): boolean {
     if (this.isAbsent) return this.#missing(fallback, false)
-    if (isScalar(this.#node) && typeof this.#node.value === 'boolean') return this.#node.value
+    const scalar = this.#scalar
+    const value = scalar?.isPlain ? TRUTH.get(scalar.text) : undefined
+    if (value !== undefined) return value
     this.problem('must be true or false')
     return false
   }
 
   integer(range: { readonly min: number; readonly max: number }, fallback?: number): number {
     if (this.isAbsent) return this.#missing(fallback, range.min)
-    const value = isScalar(this.#node) ? this.#node.value : undefined
-    if (typeof value === 'number' && Number.isInteger(value) && value >= range.min && value <= range.max) return value
+    const scalar = this.#scalar
+    const value = scalar?.isPlain && WHOLE_NUMBER.test(scalar.text) ? Number(scalar.text) : Number.NaN
+    if (value >= range.min && value <= range.max) return value
     this.problem(`must be a whole number from ${range.min} to ${range.max}`)
     return range.min
   }
@@ -135,5 +168,28 @@ export class YamlValue {
     if (fallback !== undefined) return fallback
     this.problem('is required')
     return neutral
+  }
+
+  #children(kind: 'list' | 'mapping'): readonly number[] {
+    if (this.#node === undefined || this.isAbsent) return []
+    const { tree } = this.#source
+    if (tree.kind(this.#node) === kind) return tree.children(this.#node)
+    this.problem(`must be a ${kind}`)
+    return []
+  }
+
+  get #scalar(): YamlScalar | undefined {
+    return this.#node === undefined ? undefined : this.#source.tree.scalar(this.#node)
+  }
+
+  /** Of what it is missed in, where it is not there. */
+  get #place(): string {
+    if (this.#node !== undefined) return this.#source.tree.place(this.#node)
+    return this.#parent ? this.#parent.#place : ''
+  }
+
+  get #path(): string {
+    const before = this.#parent ? this.#parent.#path : ''
+    return before === '' || this.#step.startsWith('[') ? `${before}${this.#step}` : `${before}.${this.#step}`
   }
 }

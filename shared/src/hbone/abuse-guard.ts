@@ -8,7 +8,7 @@ const UPDATES_PER_DATA_FRAME = 10
 
 /**
  * Counts what a peer does that costs us and brings nothing. Each method throws a ConnectionError with ENHANCE_YOUR_CALM when
- * the rate is exceeded. Six buckets per connection, nothing per stream.
+ * the rate is exceeded. Six buckets and a count per connection, nothing per stream.
  */
 export class AbuseGuard {
   readonly #earlyResets: TokenBucket
@@ -17,8 +17,12 @@ export class AbuseGuard {
   readonly #answers: TokenBucket
   readonly #idleFrames: TokenBucket
   readonly #windowUpdates: TokenBucket
+  readonly #maxExpectedResets: number
+  /** Resets to come that are no fault of the peer. */
+  #expectedResets = 0
 
   constructor(limits: HboneLimits, clock: Clock) {
+    this.#maxExpectedResets = limits.maxExpectedResets
     this.#earlyResets = new TokenBucket(limits.earlyResets, clock)
     this.#lateResets = new TokenBucket(limits.lateResets, clock)
     this.#causedResets = new TokenBucket(limits.causedResets, clock)
@@ -27,9 +31,27 @@ export class AbuseGuard {
     this.#windowUpdates = new TokenBucket(limits.windowUpdates, clock)
   }
 
+  /**
+   * Client: we opened a stream, which the server may reset once, be it instead of an answer or after a complete one, when
+   * the stream is long forgotten here (RFC 9113 §8.1). It cannot make us open streams, so these resets are no attack; a
+   * count serves as well as their ids, for whoever resets one stream twice has spent what it had for another.
+   */
+  streamOpened(): void {
+    if (this.#expectedResets < this.#maxExpectedResets) this.#expectedResets++
+  }
+
   /** The peer reset a stream. */
   peerReset(hadCarriedData: boolean): void {
+    if (this.#expectedResets > 0) {
+      this.#expectedResets--
+      return
+    }
     ;(hadCarriedData ? this.#lateResets : this.#earlyResets).take('streams reset by the peer')
+  }
+
+  /** A server answered a stream that we have given up. */
+  lateAnswer(): void {
+    this.#lateResets.take('answers to streams that were given up')
   }
 
   /** The peer made us reset or refuse a stream. */

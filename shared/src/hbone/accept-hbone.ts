@@ -11,6 +11,7 @@ import { responseBlock } from './header-block.ts'
 import { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
 import { IncomingTunnel } from './incoming-tunnel.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
 
@@ -26,6 +27,8 @@ export interface ServerTls {
 export interface AcceptHboneOptions {
   readonly tls: ServerTls
   readonly limits: HboneLimits
+  /** Shared by all connections of the process. */
+  readonly leftovers: Leftovers
   readonly clock: Clock
   readonly log: Log
   /** Called for every CONNECT that is well-formed; it must answer (see IncomingTunnel). Must not throw. */
@@ -115,17 +118,19 @@ class ServerConnection implements HboneServerConnection {
   }
 
   #begin(port: SecurePort): HboneConnection {
-    const { limits, clock, log } = this.#options
+    const { limits, leftovers, clock, log } = this.#options
     const connection = new HboneConnection({
       role: 'server',
       io: this.#io,
       port,
       limits,
+      leftovers,
       clock,
       log,
       hooks: {
         onRequest: (stream, fields, tooLarge) => this.#onRequest(connection, stream, fields, tooLarge),
         onChange: () => {},
+        onTick: () => {},
       },
     })
     this.#connection = connection

@@ -50,7 +50,7 @@ export interface HboneClientConnection {
   /**
    * Sends a CONNECT and waits for the answer. `activeStreams` counts it from before open() returns.
    * Rejects with HboneError `status` (answer other than 200), `h2` (with `unprocessed` where the peer refused the stream or
-   * said by GOAWAY that it did not look at it), or `aborted`.
+   * said by GOAWAY that it did not look at it), `answer-timeout`, or `aborted`.
    */
   open(request: TunnelRequest): Promise<OutgoingTunnel>
   /** No new tunnels; closes with GOAWAY(NO_ERROR) once the last one has ended. Idempotent. */

@@ -6,12 +6,15 @@ import type { ClientTls, HboneClientConnection, OutgoingTunnel, TunnelRequest } 
 import { HboneConnection } from './connection.ts'
 import { HboneError } from './hbone-error.ts'
 import { connectRequestBlock } from './header-block.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { PendingTunnel } from './pending-tunnel.ts'
 
 export interface ConnectHboneOptions {
   readonly tls: ClientTls
   readonly limits: HboneLimits
+  /** Shared by all connections of the process. */
+  readonly leftovers: Leftovers
   readonly clock: Clock
   readonly log: Log
   /** Gives up the handshake. */
@@ -49,15 +52,20 @@ class ClientConnection implements HboneClientConnection {
   readonly closed: Promise<void>
   onChange: () => void = () => {}
   readonly #connection: HboneConnection
+  /** Oldest first. */
+  readonly #unanswered = new Set<PendingTunnel>()
+  readonly #clock: Clock
   #isOpening = false
 
-  constructor(io: ByteIo, port: SecurePort, peer: SpiffeId, { limits, clock, log }: ConnectHboneOptions) {
+  constructor(io: ByteIo, port: SecurePort, peer: SpiffeId, { limits, leftovers, clock, log }: ConnectHboneOptions) {
     this.peer = peer
+    this.#clock = clock
     this.#connection = new HboneConnection({
       role: 'client',
       io,
       port,
       limits,
+      leftovers,
       clock,
       log,
       hooks: {
@@ -66,6 +74,7 @@ class ClientConnection implements HboneClientConnection {
         onChange: () => {
           if (!this.#isOpening) this.onChange()
         },
+        onTick: () => this.#expire(limits.answerTimeoutMs),
       },
     })
     this.closed = this.#connection.closed
@@ -100,7 +109,15 @@ class ClientConnection implements HboneClientConnection {
     this.#isOpening = true
     try {
       const block = connectRequestBlock(request.authority, request.headers)
-      return new PendingTunnel(this.#connection, block, this.peer, request.signal).answer
+      const { answer } = new PendingTunnel({
+        connection: this.#connection,
+        block,
+        peer: this.peer,
+        signal: request.signal,
+        unanswered: this.#unanswered,
+        openedMs: this.#clock.now(),
+      })
+      return answer
     } catch (error) {
       return Promise.reject(HboneError.from(error, 'h2', 'open a tunnel'))
     } finally {
@@ -114,5 +131,14 @@ class ClientConnection implements HboneClientConnection {
 
   destroy(reason?: HboneError): void {
     this.#connection.destroy(reason)
+  }
+
+  /** One look at all of them now and then instead of a timer for each: most are answered within milliseconds. */
+  #expire(timeoutMs: number): void {
+    const latest = this.#clock.now() - timeoutMs
+    for (const pending of this.#unanswered) {
+      if (pending.openedMs > latest) return
+      pending.expire(timeoutMs)
+    }
   }
 }

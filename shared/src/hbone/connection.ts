@@ -1,8 +1,8 @@
-import type { Clock, Timer } from '../clock/index.ts'
-import type { ByteIo, PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
-import type { Log } from '../telemetry/index.ts'
+import type { Timer } from '../clock/index.ts'
+import type { PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
 import { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError, nameOfCode } from './connection-error.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import { Delivery } from './delivery.ts'
 import { FrameDispatch, type FrameHost } from './frame-dispatch.ts'
 import { FrameReader } from './frame-reader.ts'
@@ -10,43 +10,33 @@ import { CLIENT_PREFACE, ErrorCode, FrameType, MAX_STREAM_ID } from './frames.ts
 import { faultOfTrailers } from './header-list.ts'
 import type { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { Liveness } from './liveness.ts'
 import { ResetMemory } from './reset-memory.ts'
 import { SendScheduler } from './send-scheduler.ts'
 import { encodeSettings } from './settings.ts'
 import { SettingsExchange } from './settings-exchange.ts'
+import { StreamIds } from './stream-ids.ts'
 import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.ts'
 
 /** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
 const MAX_DISCARDED_BYTES = 262_144
 
+/**
+ * After so many frames the other connections of the process get their turn: libuv reads up to 2 MB of one before it looks at the
+ * next, 40 ms of work where the frames are tiny. Bulk has some hundred frames in that much.
+ */
+const FRAMES_AT_ONCE = 8192
+
 const LIVENESS_PING = Buffer.from('liveness')
 const DRAIN_PING = Buffer.from('draining')
-
-export interface ConnectionOptions {
-  readonly role: 'client' | 'server'
-  readonly io: ByteIo
-  readonly port: SecurePort
-  readonly limits: HboneLimits
-  readonly clock: Clock
-  readonly log: Log
-  readonly hooks: ConnectionHooks
-}
-
-/** What differs between the roles. */
-export interface ConnectionHooks {
-  /** Server: a new stream with its request. The stream is counted; answer it with sendHead or reset it. */
-  onRequest(stream: TunnelStream, fields: HeaderField[], tooLarge: boolean): void
-  /** Streams, peer settings or state have changed. */
-  onChange(): void
-}
 
 /**
  * - `open`: streams come and go.
  * - `draining`: GOAWAY was sent or received; existing streams go on, and the last one's end closes the connection.
  * - `closing`: the last frames are on their way; nothing inbound counts any more.
- * - `closed`: nothing is left but streams whose applications have yet to take what was received.
+ * - `closed`: nothing is left but streams whose applications have yet to take what was received; Leftovers bounds how long.
  */
 export type ConnectionState = 'open' | 'draining' | 'closing' | 'closed'
 
@@ -60,12 +50,13 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly guard: AbuseGuard
   readonly send: SendScheduler
   readonly delivery = new Delivery()
+  readonly leftovers: Leftovers
   /** At most maxConcurrentStreams (server), or what the peer allows (client). */
   readonly streams = new Map<number, TunnelStream>()
   /** Resolves, never rejects, when the connection is closed and every stream has ended. */
   readonly closed: Promise<void>
   heldBytes = 0
-  highestStreamId = 0
+  readonly ids = new StreamIds()
   readonly #options: ConnectionOptions
   readonly #port: SecurePort
   readonly #dispatch: FrameDispatch
@@ -86,6 +77,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#options = options
     this.role = role
     this.limits = limits
+    this.leftovers = options.leftovers
     this.#port = port
     this.guard = new AbuseGuard(limits, clock)
     this.send = new SendScheduler({
@@ -110,7 +102,10 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       pingTimeoutMs: limits.pingTimeoutMs,
       sendPing: () => this.send.frame(FrameType.ping, 0, 0, LIVENESS_PING),
       onDead: () => this.#shut('the peer does not answer PING'),
-      onTick: () => this.#lingering.forEach((stream) => stream.stopLingering()),
+      onTick: () => {
+        this.#lingering.forEach((stream) => stream.stopLingering())
+        options.hooks.onTick()
+      },
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise
@@ -155,8 +150,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   /** Client: begins a stream; the caller checks that the connection is open and the peer takes one more. */
   open(head: StreamHead, block: Buffer): TunnelStream {
-    const id = this.highestStreamId === 0 ? 1 : this.highestStreamId + 2
-    this.highestStreamId = id
+    const id = this.ids.next()
+    this.guard.streamOpened()
     const stream = this.#addStream(id)
     stream.head = head
     stream.sendHead(block)
@@ -197,10 +192,18 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     try {
       this.#reader.feed(slab, start, end)
       this.delivery.batchEnded(more)
+      if (this.#reader.frames >= FRAMES_AT_ONCE) this.#letOthers()
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error
       this.#fail(error)
     }
+  }
+
+  /** Reading goes on in the next turn of the loop. */
+  #letOthers(): void {
+    this.#reader.frames = 0
+    this.#port.pause()
+    setImmediate(() => this.#port.resume())
   }
 
   onWritten(): void {
@@ -218,11 +221,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const stream = this.streams.get(streamId)
     if (stream !== undefined) this.#onMoreHeaders(stream, fields, endStream, tooLarge)
     else if (this.role === 'server') this.#onRequest(streamId, fields, endStream, tooLarge)
-    else if (streamId % 2 === 0 || streamId > this.highestStreamId) {
+    else if (this.ids.isIdle(streamId)) {
       throw new ConnectionError(ErrorCode.protocolError, `HEADERS on stream ${streamId}, which was not opened`)
     }
     // Otherwise the answer to a stream that we have given up: one for each is ordinary, many more are not.
-    else this.guard.peerReset(true)
+    else this.guard.lateAnswer()
   }
 
   onSettings(): void {
@@ -231,19 +234,18 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onSettingsAck(): void {
-    this.#settingsExchange?.acknowledged()
+    if (this.#settingsExchange?.acknowledged() !== true) this.guard.idleFrame()
   }
 
   onPingAnswer(payload: Buffer): void {
-    if (payload.equals(DRAIN_PING)) this.#refuseFurtherStreams()
-    else if (payload.equals(LIVENESS_PING)) this.#liveness.onAnswer()
-    else this.guard.idleFrame()
+    if (payload.equals(DRAIN_PING) && this.#isWarning) this.#refuseFurtherStreams()
+    else if (!payload.equals(LIVENESS_PING) || !this.#liveness.onAnswer()) this.guard.idleFrame()
   }
 
   onGoaway(lastStreamId: number, h2Code: number): void {
     this.guard.idleFrame()
     if (this.#state === 'open') this.#state = 'draining'
-    this.#lastAcceptedId = Math.min(this.#lastAcceptedId, this.role === 'server' ? this.highestStreamId : MAX_STREAM_ID)
+    this.#lastAcceptedId = Math.min(this.#lastAcceptedId, this.role === 'server' ? this.ids.highest : MAX_STREAM_ID)
     if (this.role === 'client') {
       for (const stream of this.streams.values()) {
         if (stream.id > lastStreamId) stream.lose(`the peer is going away: ${nameOfCode(h2Code)}`, true)
@@ -303,11 +305,14 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   #onRequest(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
     if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocolError, `a client opens stream ${streamId}`)
-    if (streamId <= this.highestStreamId) {
+    if (streamId <= this.ids.highest) {
       if (this.#resets.has(streamId)) return
-      throw new ConnectionError(ErrorCode.streamClosed, `HEADERS on stream ${streamId}, which is closed`)
+      // An id that was passed over is closed as well, but HEADERS on it would open a stream below one that is open, for which
+      // §5.1.1 demands PROTOCOL_ERROR; on a stream that was used §5.1 allows STREAM_CLOSED, which says more.
+      const code = this.ids.wasPassedOver(streamId) ? ErrorCode.protocolError : ErrorCode.streamClosed
+      throw new ConnectionError(code, `HEADERS on stream ${streamId}, which is closed`)
     }
-    this.highestStreamId = streamId
+    this.ids.open(streamId)
     if (streamId > this.#lastAcceptedId || this.streams.size >= this.limits.maxConcurrentStreams) {
       // Costs the peer as much as a stream that it resets itself.
       this.guard.peerReset(false)
@@ -339,10 +344,15 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   // ---- the end
 
+  /** A server between the two phases of its drain. */
+  get #isWarning(): boolean {
+    return this.role === 'server' && this.#state === 'draining' && this.#lastAcceptedId === MAX_STREAM_ID
+  }
+
   #refuseFurtherStreams(): void {
-    if (this.#state !== 'draining' || this.#lastAcceptedId !== MAX_STREAM_ID) return
+    if (!this.#isWarning) return
     this.#closeTimer?.cancel()
-    this.#lastAcceptedId = this.highestStreamId
+    this.#lastAcceptedId = this.ids.highest
     this.send.goaway(this.#lastAcceptedId, ErrorCode.noError)
     this.#closeIfDrained()
   }
@@ -350,8 +360,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #closeIfDrained(): void {
     if (this.#state !== 'draining' || this.streams.size > 0) return
     // A server first lets the peer learn that it is draining: requests may be on their way.
-    if (this.role === 'server' && this.#lastAcceptedId === MAX_STREAM_ID) return
-    this.#close()
+    if (!this.#isWarning) this.#close()
   }
 
   /** RFC 9113 §5.4.1: GOAWAY, then the end, whatever the peer does. */
@@ -361,7 +370,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#state = 'closing'
     this.delivery.flushAll()
     for (const stream of this.streams.values()) stream.lose(`connection error: ${error.message}`)
-    this.send.goaway(this.role === 'server' ? this.highestStreamId : 0, error.h2Code)
+    this.send.goaway(this.role === 'server' ? this.ids.highest : 0, error.h2Code)
     this.#close()
   }
 

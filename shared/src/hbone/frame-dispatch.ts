@@ -9,10 +9,14 @@ import { HpackDecoder, HpackError, type HeaderField } from './hpack/index.ts'
 import type { HboneLimits } from './limits.ts'
 import type { SendScheduler } from './send-scheduler.ts'
 import { HEADER_TABLE_BYTES, PeerSettings } from './settings.ts'
+import type { StreamIds } from './stream-ids.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
 
 /** A SETTINGS frame longer than this has nothing to say. */
 const MAX_SETTINGS_BYTES = 6 * 64
+
+/** The fields of PRIORITY, also at the start of HEADERS with that flag. */
+const PRIORITY_BYTES = 5
 
 /** What of a GOAWAY is read; debug data is not. */
 const GOAWAY_BYTES = 8
@@ -27,8 +31,7 @@ export interface FrameHost {
   readonly streams: ReadonlyMap<number, TunnelStream>
   /** Received for applications and not yet taken, all streams. */
   readonly heldBytes: number
-  /** Ids above this (of the opener's parity) were never used: frames on them are violations. */
-  readonly highestStreamId: number
+  readonly ids: StreamIds
   /** We reset that stream not long ago: the peer may not know yet. */
   wasReset(streamId: number): boolean
   resetStream(streamId: number, h2Code: number): void
@@ -56,7 +59,7 @@ export class FrameDispatch implements FrameSink {
   readonly #hpack: HpackDecoder
   readonly #window: ReceiveWindow
   readonly #maxHeaderBytes: number
-  readonly peer = new PeerSettings()
+  readonly peer: PeerSettings
   hasSettings = false
   /** The header block that CONTINUATION must go on with before anything else. */
   #block: HeaderBlock | undefined
@@ -68,6 +71,7 @@ export class FrameDispatch implements FrameSink {
 
   constructor(host: FrameHost) {
     this.#host = host
+    this.peer = new PeerSettings(host.role)
     this.#maxHeaderBytes =
       host.role === 'server' ? host.limits.maxRequestHeaderBytes : host.limits.maxResponseHeaderBytes
     this.#hpack = new HpackDecoder({ maxTableSize: HEADER_TABLE_BYTES, maxHeaderListBytes: this.#maxHeaderBytes })
@@ -100,6 +104,8 @@ export class FrameDispatch implements FrameSink {
         return 0
       case FrameType.headers:
         needStream(type, streamId)
+        // Too small for the fields that its flags announce (§4.2); padding that leaves too little is judged later (§6.2).
+        if (length < mandatoryBytes(flags)) throw wrongSize(type, length)
         this.#admitBlockBytes(length)
         return length
       case FrameType.continuation:
@@ -109,7 +115,7 @@ export class FrameDispatch implements FrameSink {
       case FrameType.priority:
         needStream(type, streamId)
         this.#host.guard.idleFrame()
-        // A wrong size is a stream error by the RFC; PRIORITY means nothing to us, so it is skipped like the others.
+        if (length !== PRIORITY_BYTES) this.#refusePriority(streamId, length)
         return 0
       case FrameType.rstStream:
         needStream(type, streamId)
@@ -138,6 +144,12 @@ export class FrameDispatch implements FrameSink {
     }
   }
 
+  /** PRIORITY of a wrong size: a stream error (§6.3), but the connection's where no RST_STREAM may be sent (§6.4). */
+  #refusePriority(streamId: number, length: number): void {
+    if (this.#host.ids.isIdle(streamId)) throw wrongSize(FrameType.priority, length)
+    this.#refuse(streamId, ErrorCode.frameSizeError)
+  }
+
   // ---- DATA
 
   #startData(flags: number, streamId: number, length: number): void {
@@ -164,10 +176,15 @@ export class FrameDispatch implements FrameSink {
 
   /** DATA where none may be: on a stream that was never opened, or one that is over. */
   #refuseData(streamId: number): void {
-    if (this.#isIdle(streamId)) throw violation(`DATA on stream ${streamId}, which is idle`)
+    if (this.#host.ids.isIdle(streamId)) throw violation(`DATA on stream ${streamId}, which is idle`)
+    this.#refuse(streamId, ErrorCode.streamClosed)
+  }
+
+  /** A stream error; nothing where we reset the stream not long ago. */
+  #refuse(streamId: number, h2Code: number): void {
     if (this.#host.wasReset(streamId)) return
     this.#host.guard.causedReset()
-    this.#host.resetStream(streamId, ErrorCode.streamClosed)
+    this.#host.resetStream(streamId, h2Code)
   }
 
   onDataBytes(slab: Slab, start: number, end: number): void {
@@ -216,7 +233,7 @@ export class FrameDispatch implements FrameSink {
     let start = 0
     let padding = 0
     if ((flags & Flag.padded) !== 0) padding = payload[start++] ?? 0
-    if ((flags & Flag.priority) !== 0) start += 5
+    if ((flags & Flag.priority) !== 0) start += PRIORITY_BYTES
     const end = payload.length - padding
     if (start > end) throw violation('padding longer than its frame')
     if ((flags & Flag.endHeaders) !== 0) this.#decode(streamId, payload.subarray(start, end), endStream)
@@ -258,7 +275,7 @@ export class FrameDispatch implements FrameSink {
   }
 
   #onReset(streamId: number, h2Code: number): void {
-    if (this.#isIdle(streamId)) throw violation(`RST_STREAM on stream ${streamId}, which is idle`)
+    if (this.#host.ids.isIdle(streamId)) throw violation(`RST_STREAM on stream ${streamId}, which is idle`)
     const stream = this.#host.streams.get(streamId)
     this.#host.guard.peerReset(stream?.hasCarriedData ?? false)
     if (stream === undefined) return
@@ -277,7 +294,7 @@ export class FrameDispatch implements FrameSink {
       send.connectionWindowOpened()
       return
     }
-    if (this.#isIdle(streamId)) throw violation(`WINDOW_UPDATE on stream ${streamId}, which is idle`)
+    if (this.#host.ids.isIdle(streamId)) throw violation(`WINDOW_UPDATE on stream ${streamId}, which is idle`)
     const stream = streams.get(streamId)
     if (stream === undefined) return
     if (increment === 0 || stream.sendWindow + increment > MAX_WINDOW) {
@@ -322,10 +339,6 @@ export class FrameDispatch implements FrameSink {
     this.#host.guard.answerOwed()
     this.#host.send.frame(FrameType.ping, Flag.ack, 0, payload)
   }
-
-  #isIdle(streamId: number): boolean {
-    return streamId % 2 === 0 || streamId > this.#host.highestStreamId
-  }
 }
 
 function violation(what: string): ConnectionError {
@@ -334,6 +347,11 @@ function violation(what: string): ConnectionError {
 
 function wrongSize(type: number, length: number): ConnectionError {
   return new ConnectionError(ErrorCode.frameSizeError, `a frame of type ${type} with ${length} bytes`)
+}
+
+/** What HEADERS with these flags have at least, before padding and the block. */
+function mandatoryBytes(flags: number): number {
+  return ((flags & Flag.padded) === 0 ? 0 : 1) + ((flags & Flag.priority) === 0 ? 0 : PRIORITY_BYTES)
 }
 
 function needStream(type: number, streamId: number): void {

@@ -18,6 +18,8 @@ export interface FrameSink {
  * gathered, at most as many bytes as the sink wants.
  */
 export class FrameReader {
+  /** Frames begun. */
+  frames = 0
   readonly #sink: FrameSink
   readonly #maxFrameBytes: number
   /** Bytes of the client preface still to come. */
@@ -92,6 +94,7 @@ export class FrameReader {
       ((byte(b, at + 5) & 0x7f) << 24) | (byte(b, at + 6) << 16) | (byte(b, at + 7) << 8) | byte(b, at + 8)
     if (length > this.#maxFrameBytes) throw new ConnectionError(ErrorCode.frameSizeError, `a frame of ${length} bytes`)
     this.#isInFrame = true
+    this.frames++
     this.#left = length
     this.#padding = this.#type === FrameType.data && (this.#flags & Flag.padded) !== 0 ? -1 : 0
     if (this.#padding !== 0 && length === 0)

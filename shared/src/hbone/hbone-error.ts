@@ -7,6 +7,7 @@ import { IoError } from '../io/io-error.ts'
  * - `tls`: the handshake failed. `tls-verify`: we refused the peer's certificate. `handshake-timeout`: TLS took too long.
  * - `h2`: the peer broke HTTP/2, refused the stream, or the connection was lost.
  * - `status`: the peer answered the CONNECT with anything but 200.
+ * - `answer-timeout`: the peer answers PING, but not the CONNECT.
  * - `aborted`: the caller gave up, or this end is shutting down.
  * - `revoked`: the peer's certificate was revoked while the connection was open.
  * - `overloaded`: a limit of ours is reached.
@@ -20,6 +21,7 @@ export type HboneErrorCode =
   | 'handshake-timeout'
   | 'h2'
   | 'status'
+  | 'answer-timeout'
   | 'aborted'
   | 'revoked'
   | 'overloaded'

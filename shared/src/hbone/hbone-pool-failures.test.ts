@@ -49,7 +49,8 @@ poolTest('every way to fail has its code', {}, async (t, world) => {
   }
   world.handshake = async () => {}
   world.prepare = (connection) => {
-    connection.answer = async () => Promise.reject(new HboneError('status', 'http status: 503', { status: 503 }))
+    connection.answer = async () =>
+      Promise.reject(new HboneError('status', 'http status: 503 Service Unavailable', { status: 503 }))
   }
   t.match(await world.open().catch((error: unknown) => error), { code: 'status', status: 503 })
   t.equal(world.connections.at(-1)?.usable, true, 'a refused CONNECT leaves the connection as it is')

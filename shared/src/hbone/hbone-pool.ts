@@ -4,6 +4,7 @@ import type { Log } from '../telemetry/index.ts'
 import type { ClientTls, OutgoingTunnel, TunnelRequest } from './client-connection.ts'
 import { connectHbone } from './connect-hbone.ts'
 import { HboneError } from './hbone-error.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { PoolKey, type PoolKeyHost } from './pool-key.ts'
 import type { Connect, Dialler, PooledConnection, PooledConnectionOptions } from './pooled-connection.ts'
@@ -31,6 +32,7 @@ interface ConnectionParts {
   readonly io: ByteIo
   readonly log: Log
   readonly limits: HboneLimits
+  readonly leftovers: Leftovers
 }
 
 export interface PoolRequest extends TunnelRequest, Dialler {
@@ -168,6 +170,6 @@ export class HbonePool {
 }
 
 function connectOver({ io, ...options }: PoolSettings & ConnectionParts): Connect {
-  const { clock, limits, log } = options
-  return async (end, tls, signal) => connectHbone(io, end, { tls, limits, clock, log, signal })
+  const { clock, limits, leftovers, log } = options
+  return async (end, tls, signal) => connectHbone(io, end, { tls, limits, leftovers, clock, log, signal })
 }

@@ -63,10 +63,16 @@ export class IncomingTunnel implements StreamHead {
 
   /**
    * Answers 200 with `headers` and joins the tunnel (A) with `app` (B), which it owns from here. If the peer has left
-   * meanwhile, `app` is closed and the splice's `finished` rejects.
+   * meanwhile, `app` is closed and the splice's `finished` rejects. Throws HboneError `h2` for headers that cannot be said in
+   * HTTP/2; `app` is closed then too.
    */
   accept(headers: readonly HeaderField[], app: TcpEnd, options: AcceptOptions = {}): Splice {
-    this.#stream.sendHead(headers.length === 0 ? PLAIN_OK : responseBlock(200, headers))
+    try {
+      this.#stream.sendHead(headers.length === 0 ? PLAIN_OK : responseBlock(200, headers))
+    } catch (error) {
+      app.destroy(true)
+      throw error
+    }
     return new TunnelSplice(this.#stream, this.#stream.attach(app, options.prelude), true)
   }
 

@@ -3,5 +3,6 @@ export type { ClientTls, HboneClientConnection, OutgoingTunnel, TunnelRequest } 
 export { connectHbone, type ConnectHboneOptions } from './connect-hbone.ts'
 export { HboneError, type HboneErrorCode } from './hbone-error.ts'
 export type { AcceptOptions, IncomingTunnel, TunnelConnection } from './incoming-tunnel.ts'
+export { Leftovers, type LeftoversOptions } from './leftovers.ts'
 export { DEFAULT_LIMITS, type HboneLimits, type Rate } from './limits.ts'
 export { HbonePool, type HbonePoolOptions, type PoolRequest, type PoolSettings } from './hbone-pool.ts'

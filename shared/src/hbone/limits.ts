@@ -30,17 +30,24 @@ export interface HboneLimits {
   /** PING this long after start or the last answer; without an answer for pingTimeoutMs the connection is dead. */
   readonly pingIntervalMs: number
   readonly pingTimeoutMs: number
+  /**
+   * Client: how long a CONNECT may wait for its answer; looked at with every PING, so 10 s more. A peer's own dial takes 10 s.
+   * Until then the application is not read, so one that has gone meanwhile is noticed only here.
+   */
+  readonly answerTimeoutMs: number
   /** After the last GOAWAY: how long the peer may take to read it and close. */
   readonly closeTimeoutMs: number
   /** Resets by the peer of streams that never carried data: Rapid Reset, CVE-2023-44487. */
   readonly earlyResets: Rate
   /** Resets by the peer of streams that carried data: ordinary life of aborted connections. */
   readonly lateResets: Rate
+  /** Client: one reset for each stream that we opened is free; so many of them may be saved up. Above the streams at once. */
+  readonly maxExpectedResets: number
   /** Resets that the peer makes us send: MadeYouReset, CVE-2025-8671. */
   readonly causedResets: Rate
   /** PING and SETTINGS to be answered: CVE-2019-9512, CVE-2019-9515. */
   readonly answers: Rate
-  /** Frames that bring nothing: empty DATA, PRIORITY, unknown types. CVE-2019-9518, CVE-2019-9513. */
+  /** Frames that bring nothing: empty DATA, PRIORITY, unknown types, ACKs that nobody waits for. CVE-2019-9518, CVE-2019-9513. */
   readonly idleFrames: Rate
   /** WINDOW_UPDATE; each DATA frame that we send earns ten more. */
   readonly windowUpdates: Rate
@@ -62,10 +69,12 @@ export const DEFAULT_LIMITS: HboneLimits = {
   settingsTimeoutMs: 10_000,
   pingIntervalMs: 10_000,
   pingTimeoutMs: 20_000,
+  answerTimeoutMs: 30_000,
   closeTimeoutMs: 1000,
   // Honest clients of a busy pooled connection abort some hundred times a second; an attack tens of thousands of times.
   earlyResets: { burst: 400, perSecond: 400 },
   lateResets: { burst: 2000, perSecond: 2000 },
+  maxExpectedResets: 10_000,
   causedResets: { burst: 100, perSecond: 20 },
   answers: { burst: 500, perSecond: 100 },
   idleFrames: { burst: 500, perSecond: 100 },

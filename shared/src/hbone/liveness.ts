@@ -32,11 +32,12 @@ export class Liveness {
     })
   }
 
-  /** The answer to sendPing has come. */
-  onAnswer(): void {
-    if (!this.#isWaiting) return
+  /** The answer to sendPing has come. False where none was waited for. */
+  onAnswer(): boolean {
+    if (!this.#isWaiting) return false
     this.stop()
     this.start()
+    return true
   }
 
   stop(): void {

@@ -6,26 +6,41 @@ import { parseConnectResponse, type ConnectResponse } from './connect-response.t
 import { ErrorCode } from './frames.ts'
 import { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
+import { statusText } from './status-text.ts'
 import { TunnelSplice } from './tunnel-splice.ts'
 import type { StreamHead, TunnelStream } from './tunnel-stream.ts'
 
 const STATUS_OK = 200
 const FIRST_FINAL_STATUS = 200
 
+export interface PendingTunnelOptions {
+  readonly connection: HboneConnection
+  /** The request. */
+  readonly block: Buffer
+  readonly peer: SpiffeId
+  readonly signal: AbortSignal | undefined
+  /** Holds it until it is settled, for whoever calls `expire`. */
+  readonly unanswered: Set<PendingTunnel>
+  /** Clock milliseconds. */
+  readonly openedMs: number
+}
+
 /** A CONNECT that was sent and is not answered yet. */
 export class PendingTunnel implements StreamHead {
   /** The tunnel, once the peer said 200. Rejects with HboneError. */
   readonly answer: Promise<OutgoingTunnel>
+  readonly openedMs: number
   readonly #connection: HboneConnection
   readonly #stream: TunnelStream
   readonly #peer: SpiffeId
   readonly #signal: AbortSignal | undefined
+  readonly #unanswered: Set<PendingTunnel>
   readonly #resolve: (tunnel: OutgoingTunnel) => void
   readonly #reject: (error: HboneError) => void
   readonly #onAbort = (): void =>
     this.#giveUp(ErrorCode.cancel, new HboneError('aborted', 'open a tunnel: aborted by the caller'))
 
-  constructor(connection: HboneConnection, block: Buffer, peer: SpiffeId, signal: AbortSignal | undefined) {
+  constructor({ connection, block, peer, signal, unanswered, openedMs }: PendingTunnelOptions) {
     const { promise, resolve, reject } = Promise.withResolvers<OutgoingTunnel>()
     this.answer = promise
     this.#resolve = resolve
@@ -33,7 +48,10 @@ export class PendingTunnel implements StreamHead {
     this.#connection = connection
     this.#peer = peer
     this.#signal = signal
+    this.openedMs = openedMs
+    this.#unanswered = unanswered
     this.#stream = connection.open(this, block)
+    unanswered.add(this)
     signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -49,7 +67,7 @@ export class PendingTunnel implements StreamHead {
       return
     }
     if (response.status !== STATUS_OK) {
-      const error = new HboneError('status', `http status: ${response.status}`, { status: response.status })
+      const error = new HboneError('status', `http status: ${statusText(response.status)}`, { status: response.status })
       if (endStream) this.#stream.receiveEnd()
       this.#settle()
       this.#stream.decline()
@@ -59,6 +77,11 @@ export class PendingTunnel implements StreamHead {
     this.#settle()
     if (endStream) this.#stream.receiveEnd()
     this.#resolve(new OpenTunnel(this.#stream, response, this.#peer))
+  }
+
+  /** It was waited for long enough: the stream is reset, so that nothing of it stays. */
+  expire(timeoutMs: number): void {
+    this.#giveUp(ErrorCode.cancel, new HboneError('answer-timeout', `no answer to CONNECT within ${timeoutMs} ms`))
   }
 
   onLost(error: HboneError): void {
@@ -73,6 +96,7 @@ export class PendingTunnel implements StreamHead {
   }
 
   #settle(): void {
+    this.#unanswered.delete(this)
     this.#stream.head = undefined
     this.#signal?.removeEventListener('abort', this.#onAbort)
   }

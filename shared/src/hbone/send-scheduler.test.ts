@@ -35,6 +35,10 @@ class FakePort implements SecurePort {
   }
 
   end(): void {}
+  pause(): void {}
+
+  resume(): void {}
+
   destroy(): void {}
 }
 
@@ -48,7 +52,11 @@ class FakeSource implements SendSource {
   waitsFor: 'nothing' | 'turn' | 'window' = 'nothing'
   canSend = true
   left: number
-  #isReading = true
+  /** It has one more chunk of 100 bytes for whoever has just paused it, as streams of the public API may. */
+  hasLateChunks = false
+  isPaused = false
+  /** Resumed though it was not paused: it had two turns for one wait. */
+  extraTurns = 0
   readonly #scheduler: SendScheduler
   readonly #slab = new HeapSlab(Buffer.alloc(HEADROOM_BYTES + QUANTUM))
 
@@ -60,20 +68,26 @@ class FakeSource implements SendSource {
   }
 
   pauseReading(): void {
-    this.#isReading = false
+    this.isPaused = true
   }
 
   continueSending(): void {
-    this.#isReading = true
+    if (!this.isPaused) this.extraTurns++
+    this.isPaused = false
   }
 
   /** What the kernel has is read. */
   poll(): void {
-    while (this.#isReading && this.left > 0) {
-      const length = Math.min(this.left, QUANTUM)
-      this.left -= length
-      this.#scheduler.offer(this, this.#slab, HEADROOM_BYTES, HEADROOM_BYTES + length)
+    while (!this.isPaused && this.left > 0) {
+      this.#offer(QUANTUM)
+      if (this.isPaused && this.hasLateChunks) this.#offer(100)
     }
+  }
+
+  #offer(most: number): void {
+    const length = Math.min(this.left, most)
+    this.left -= length
+    this.#scheduler.offer(this, this.#slab, HEADROOM_BYTES, HEADROOM_BYTES + length)
   }
 }
 
@@ -137,6 +151,28 @@ test('bulk streams have the same share', async (t, world) => {
   await world.run(400)
   const sent = [...world.port.sent.values()]
   t.ok(Math.max(...sent) - Math.min(...sent) <= 2 * QUANTUM, sent.join(', '))
+})
+
+test('a chunk that comes after the pause waits with its stream, which still has one turn at a time', async (t, world) => {
+  const late = world.add(1, 1e8)
+  late.hasLateChunks = true
+  const others = [3, 5, 7].map((id) => world.add(id, 1e8))
+  await world.run(400)
+  t.equal(late.extraTurns, 0)
+  const sent = [late, ...others].map(({ id }) => world.port.sent.get(id) ?? 0)
+  t.ok(Math.max(...sent) - Math.min(...sent) <= 2 * QUANTUM, sent.join(', '))
+})
+
+test('nothing is lost of a chunk that comes after the pause, with credit or without', async (t, world) => {
+  const late = world.add(1, 1e6)
+  late.hasLateChunks = true
+  late.sendWindow = 100_000
+  await world.run(100)
+  t.equal(world.port.sent.get(1), 100_000)
+  late.sendWindow += 1e6
+  world.scheduler.streamWindowOpened(late)
+  await world.run(100)
+  t.equal(world.port.sent.get(1), 1e6)
 })
 
 test('a small request goes out beside bulk within two writes', async (t, world) => {

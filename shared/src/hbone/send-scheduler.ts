@@ -37,7 +37,7 @@ export interface SendSource {
   quota: number
   /** Bytes that it had its turns for, on a scale that all streams of the connection share. */
   served: number
-  /** Read from the application and not yet sent: at most one read. The application is not read meanwhile. */
+  /** Read from the application and not yet sent: at most one read, for the application is not read meanwhile. It waits then. */
   stash: Stash | undefined
   /** `turn`: waits for its turn. `window`: waits for the peer's credit. */
   waitsFor: 'nothing' | 'turn' | 'window'
@@ -161,12 +161,14 @@ export class SendScheduler {
    */
   offer(source: SendSource, slab: Slab, start: number, end: number): void {
     if (this.#isStopped) return
-    const length = end - start
-    if (source.stash !== undefined) {
-      // A public-API stream may hand out one more chunk after it was paused.
-      source.stash.append(slab.bytes, start, end)
+    if (source.waitsFor !== 'nothing') {
+      // A public-API stream may hand out one more chunk after it was paused. It waits like the rest, for a stream that was sent
+      // from here would be queued a second time.
+      if (source.stash === undefined) source.stash = new Stash(this.#options.readSlabs, slab.bytes, start, end)
+      else source.stash.append(slab.bytes, start, end)
       return
     }
+    const length = end - start
     if (source.served < this.#level - MAX_LAG_BYTES) source.served = this.#level - MAX_LAG_BYTES
     const sent = this.#canSendDirectly(source, start, length)
       ? this.#sendDirectly(source, slab, start, end)

@@ -18,9 +18,12 @@ export class SettingsExchange {
     this.#cancelIfDone()
   }
 
-  acknowledged(): void {
+  /** False where that was not waited for: our SETTINGS are sent once. */
+  acknowledged(): boolean {
+    if (!this.#missesAck) return false
     this.#missesAck = false
     this.#cancelIfDone()
+    return true
   }
 
   /** The connection ends; nobody waits any more. */

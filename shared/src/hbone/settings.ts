@@ -47,6 +47,12 @@ export class PeerSettings {
   maxConcurrentStreams = Number.POSITIVE_INFINITY
   /** Of its HPACK decoder: the smallest that it ever named, for that is what our encoder must have agreed to. */
   headerTableBytes = HEADER_TABLE_BYTES
+  readonly #role: 'client' | 'server'
+
+  /** `role` is ours. */
+  constructor(role: 'client' | 'server') {
+    this.#role = role
+  }
 
   /** Takes over the payload of a SETTINGS frame; unknown settings are ignored. Throws ConnectionError on values not allowed. */
   apply(payload: Buffer): void {
@@ -56,7 +62,8 @@ export class PeerSettings {
   }
 
   #set(id: number, value: number): void {
-    if (id === Setting.enablePush && value > 1)
+    // A server must not even say that it would push (RFC 9113 §6.5.2).
+    if (id === Setting.enablePush && value > (this.#role === 'client' ? 0 : 1))
       throw new ConnectionError(ErrorCode.protocolError, `ENABLE_PUSH ${value}`)
     if (id === Setting.headerTableSize) this.headerTableBytes = Math.min(this.headerTableBytes, value)
     if (id === Setting.maxConcurrentStreams) this.maxConcurrentStreams = value

@@ -12,6 +12,7 @@ import { acceptHbone, type HboneServerConnection } from './accept-hbone.ts'
 import type { HboneClientConnection } from './client-connection.ts'
 import { connectHbone } from './connect-hbone.ts'
 import type { IncomingTunnel } from './incoming-tunnel.ts'
+import { Leftovers } from './leftovers.ts'
 import { DEFAULT_LIMITS, type HboneLimits } from './limits.ts'
 
 const NOW = Date.now()
@@ -42,7 +43,8 @@ export interface ConnectionPair {
 /** A client and a server connected to each other. `limits` differ from the defaults for both. */
 export async function connectionPair(io: ByteIo, limits: Partial<HboneLimits> = {}): Promise<ConnectionPair> {
   const clock = new FakeClock()
-  const common = { limits: { ...DEFAULT_LIMITS, ...limits }, clock, log: silentLog }
+  const leftovers = new Leftovers({ clock })
+  const common = { limits: { ...DEFAULT_LIMITS, ...limits }, leftovers, clock, log: silentLog }
   const { listener, port, next } = listen(io)
   const [near, far] = await Promise.all([dial(io, port), next()])
   listener.close()
@@ -70,7 +72,8 @@ export async function serverUnder(
   const end = await next()
   listener.close()
   const tunnels = queueOf<IncomingTunnel>()
-  const options = { limits: { ...DEFAULT_LIMITS, ...limits }, clock, log: silentLog, tls: serverTls }
+  const leftovers = new Leftovers({ clock })
+  const options = { limits: { ...DEFAULT_LIMITS, ...limits }, leftovers, clock, log: silentLog, tls: serverTls }
   const server = acceptHbone(io, end, { ...options, onTunnel: tunnels.put })
   await server.ready
   return { server, socket, clock, nextTunnel: tunnels.take }
@@ -84,7 +87,8 @@ export async function clientUnder(
 ): Promise<{ client: HboneClientConnection; clock: FakeClock }> {
   const clock = new FakeClock()
   const end = await dial(io, port)
-  const options = { limits: { ...DEFAULT_LIMITS, ...limits }, clock, log: silentLog, tls: clientTls }
+  const leftovers = new Leftovers({ clock })
+  const options = { limits: { ...DEFAULT_LIMITS, ...limits }, leftovers, clock, log: silentLog, tls: clientTls }
   return { client: await connectHbone(io, end, options), clock }
 }
 

@@ -6,6 +6,7 @@ import type { Delivery, DeliveryTarget } from './delivery.ts'
 import { ReceiveWindow } from './flow-control.ts'
 import { ErrorCode, FrameType } from './frames.ts'
 import { HboneError } from './hbone-error.ts'
+import type { Leftover, Leftovers } from './leftovers.ts'
 import type { Stash } from './stash.ts'
 import type { SendScheduler, SendSource } from './send-scheduler.ts'
 
@@ -13,6 +14,7 @@ import type { SendScheduler, SendSource } from './send-scheduler.ts'
 export interface StreamHost {
   readonly send: SendScheduler
   readonly delivery: Delivery
+  readonly leftovers: Leftovers
   /** Bytes received for applications that did not take them yet changed by so many. */
   held(change: number): void
   attach(end: TcpEnd, owner: PortOwner): TcpPort
@@ -38,8 +40,11 @@ export interface StreamHead {
  * Tunnel → application: DATA is written to the port, END_STREAM becomes FIN; the peer gets credit for what the kernel took.
  * An application that resets counts as one that ended (END_STREAM); a peer that resets with NO_ERROR, CANCEL or
  * STREAM_CLOSED counts as one that ended (FIN); other losses close the application's connection with RST and are errors.
+ *
+ * What was received completely is kept for the application: as long as it likes where the peer ended by END_STREAM and is still
+ * connected, for a bounded time (Leftovers) where the stream was reset or the connection is gone.
  */
-export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
+export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Leftover {
   readonly id: number
   readonly #host: StreamHost
   head: StreamHead | undefined
@@ -57,6 +62,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
   pendingSlab: Slab | undefined
   pendingStart = 0
   pendingEnd = 0
+  isPendingCopied = false
   isListed = false
 
   #app: TcpPort | undefined
@@ -67,6 +73,8 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
   #remoteEnded = false
   #isOver = false
   #hasLingered = false
+  /** Reset, by either side, or its connection is gone: nothing but the application can end it. */
+  #peerHasLeft = false
   #failure: HboneError | IoError | undefined
   readonly #receiveWindow: ReceiveWindow
   #held = 0
@@ -95,6 +103,16 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
 
   get isOver(): boolean {
     return this.#isOver
+  }
+
+  /** Received and not yet taken by the application. */
+  get heldBytes(): number {
+    return this.#held
+  }
+
+  /** Changes whenever the application's kernel takes some of it. */
+  get writeMark(): number {
+    return this.#app?.writeMark ?? 0
   }
 
   /** Memory held for this stream. */
@@ -223,14 +241,19 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
     this.#dropStash()
     this.#localEnded = true
     this.#remoteEnded = true
+    this.#peerHasLeft = true
     this.#settle()
   }
 
   /** The connection is gone, or (`unprocessed`) the peer said by GOAWAY that it never looked at this stream. */
   lose(why: string, unprocessed = false): void {
     const hasEnded = this.#localEnded && this.#remoteEnded
-    // What was received completely still reaches the application.
-    if (hasEnded && this.head === undefined) return
+    if (hasEnded && this.head === undefined) {
+      // What was received completely still reaches the application.
+      this.#peerHasLeft = true
+      this.#settle()
+      return
+    }
     this.#localEnded = this.#remoteEnded = true
     this.#fail(new HboneError('h2', why, { unprocessed }))
   }
@@ -242,13 +265,18 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
     this.#fail(reason, ErrorCode.cancel, false)
   }
 
+  /** The application does not take the rest, and nobody waits for it any longer. */
+  giveUp(why: string): void {
+    this.#fail(new HboneError('aborted', `the rest of the tunnel is dropped: ${why}`, { source: 'internal' }))
+  }
+
   /** RST_STREAM; for the application an orderly end. */
   reset(h2Code: number): void {
     if (this.#isOver) return
     this.head = undefined
     this.#sendReset(h2Code)
     this.#dropStash()
-    this.#localEnded = this.#remoteEnded = true
+    this.#localEnded = this.#remoteEnded = this.#peerHasLeft = true
     if (this.#appState === 'none') this.#complete()
     else this.#settle()
   }
@@ -307,8 +335,8 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
     if (this.#isOver || !this.#localEnded) return
     if (this.#appState === 'gone') this.#finished?.resolve()
     if (!this.#remoteEnded || this.#appState === 'none') return
-    if ((this.#app?.bufferedBytes ?? 0) > 0) return
-    this.#complete()
+    if ((this.#app?.bufferedBytes ?? 0) === 0) this.#complete()
+    else if (this.#peerHasLeft) this.#host.leftovers.add(this)
   }
 
   #complete(): void {
@@ -338,6 +366,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget {
     this.#dropStash()
     this.#early = undefined
     this.#hold(-this.#held)
+    if (this.#peerHasLeft) this.#host.leftovers.remove(this)
     this.#host.remove(this)
   }
 

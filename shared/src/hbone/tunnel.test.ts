@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { CLIENT, SERVER } from '../certificates/certificate-fixture.ts'
 import { accepted, bothIos, eventually, turn } from '../io/io-fixture.ts'
+import type { OutgoingTunnel } from './client-connection.ts'
 import { connectionPair, endOf, exchange, openTunnel } from './tunnel-fixture.ts'
 
 for (const io of bothIos()) {
@@ -132,13 +133,17 @@ for (const io of bothIos()) {
 
   test('a refusal has a status and leaves the connection as it was', async (t) => {
     const pair = await connectionPair(io)
-    for (const status of [401, 503]) {
+    for (const [status, text] of [
+      [401, 'Unauthorized'],
+      [503, 'Service Unavailable'],
+    ] as const) {
       const opening = pair.client.open({ authority: 'a:1', headers: [] })
       const incoming = await pair.nextTunnel()
       incoming.reject(status)
       incoming.reject(400)
       incoming.reset()
-      await t.rejects(opening, { code: 'status', status })
+      // As Istio's ztunnel says it, for the access log.
+      await t.rejects(opening, { code: 'status', status, message: `http status: ${status} ${text}` })
     }
     const opening = pair.client.open({ authority: 'a:1', headers: [] })
     ;(await pair.nextTunnel()).reset()
@@ -161,6 +166,51 @@ for (const io of bothIos()) {
     await t.rejects(incoming.accept([], app.end).finished, { code: 'h2' })
     app.socket.destroy()
     t.equal(pair.client.activeStreams, 0)
+    await endOf(t, io, pair)
+  })
+
+  test('an answer that cannot be said in HTTP/2 closes the application, and the tunnel can be refused', async (t) => {
+    const pair = await connectionPair(io)
+    const opening = pair.client.open({ authority: 'a:1', headers: [] })
+    const incoming = await pair.nextTunnel()
+    const app = await accepted(io)
+    const closed = new Promise((resolve) => app.socket.once('close', resolve))
+    app.socket.on('error', () => {})
+    t.throws(() => incoming.accept([['baggage', 'サーバー']], app.end), { code: 'h2' })
+    await closed
+    incoming.reject(503)
+    await t.rejects(opening, { code: 'status', status: 503 })
+    await endOf(t, io, pair)
+  })
+
+  test('a CONNECT that is not answered is reset in time, a later one has its own', async (t) => {
+    const pair = await connectionPair(io)
+    const open = (): Promise<OutgoingTunnel> => pair.client.open({ authority: 'a:1', headers: [] })
+    const pass10s = async (): Promise<void> => {
+      await pair.clock.advance(10_000)
+      const probe = open()
+      ;(await pair.nextTunnel()).reject(503)
+      await t.rejects(probe, { code: 'status' }, 'behind the answer to the PING')
+    }
+    const outcomes: string[] = []
+    void open().catch(({ code }: { code: string }) => outcomes.push(code))
+    const first = await pair.nextTunnel()
+    await pass10s()
+    await pass10s()
+    t.same(outcomes, [], 'it is waited for')
+    const second = open()
+    const incoming = await pair.nextTunnel()
+    await pass10s()
+    t.same(outcomes, ['answer-timeout'])
+    await eventually(() => first.aborted.aborted, 'the server has learnt it')
+    t.equal(pair.client.activeStreams, 1)
+    const app = await accepted(io)
+    incoming.accept([], app.end)
+    const tunnel = await second
+    for (let i = 0; i < 3; i++) await pass10s()
+    t.equal(pair.client.activeStreams, 1, 'one that was answered stays')
+    tunnel.reset()
+    app.socket.destroy()
     await endOf(t, io, pair)
   })
 

@@ -1,6 +1,6 @@
 import { MeshError } from '../errors/index.ts'
 
-export type IdentityErrorCode = 'bad-trust-domain' | 'bad-spiffe-id'
+export type IdentityErrorCode = 'bad-trust-domain' | 'bad-identity-part' | 'bad-spiffe-id'
 
 /** A text that was given as an identity and is none. The message shows the text escaped and cut. */
 export class IdentityError extends MeshError<IdentityErrorCode> {

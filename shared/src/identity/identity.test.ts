@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { IdentityError, parseTrustDomain, SpiffeId } from './index.ts'
+import { IdentityError, parseIdentityPart, parseTrustDomain, SpiffeId } from './index.ts'
 
 const ALLOWED = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~:'
 const part = fc.string({ unit: fc.constantFrom(...ALLOWED.split('')), maxLength: 40 })
@@ -137,4 +137,12 @@ void t.test('a trust domain is never empty, long, or strange', async (t) => {
   for (const text of ['', 'a/b', 'a b', 'a,b', 'a\0', 'é', '*', 'a'.repeat(256)]) {
     t.throws(() => parseTrustDomain(text), { code: 'bad-trust-domain' }, JSON.stringify(text.slice(0, 20)))
   }
+})
+
+void t.test('a configured namespace or service account makes an identity, whatever the trust domain', async (t) => {
+  const longest = 'a'.repeat(253)
+  for (const text of ['default', 'a.b-c_d', longest]) t.equal(parseIdentityPart(text), text)
+  t.ok(SpiffeId.of('t'.repeat(255), longest, longest))
+  for (const text of ['', 'a,b', 's"x', 'a/b', 'a b', 'a\0', 'é', `${longest}a`])
+    t.throws(() => parseIdentityPart(text), { code: 'bad-identity-part' }, JSON.stringify(text.slice(0, 20)))
 })

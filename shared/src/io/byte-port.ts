@@ -23,6 +23,8 @@ export type WriteResult = 'taken' | 'pending' | 'failed'
 export interface TcpPort {
   /** Bytes written and not yet taken by the kernel. The owner bounds this by not writing more. */
   readonly bufferedBytes: number
+  /** Changes whenever the kernel takes some of what was written, also a part of one write: does the far end still read? */
+  readonly writeMark: number
   write(slab: Slab, start: number, end: number): WriteResult
   /** FIN, after everything written before it. Idempotent. */
   end(): void
@@ -55,6 +57,9 @@ export interface SecurePort {
   /** Begins to read. Once. */
   start(owner: SecureOwner): void
   write(slab: Slab, start: number, end: number): void
+  /** Reads no more for now; what was read already may still come. */
+  pause(): void
+  resume(): void
   /** close_notify and FIN. No write may be outstanding or follow. */
   end(): void
   destroy(): void

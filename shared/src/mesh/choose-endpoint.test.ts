@@ -139,6 +139,46 @@ void t.test('for a waypoint the port may be unknown to the service where an app 
   t.same(chances({}, [gateway], { port: 15_008 }), {}, 'not for others')
 })
 
+void t.test('which endpoints count for port 80, by the service, the endpoint and its app tunnel', async (t) => {
+  const none = undefined
+  const tunnel = { protocol: 'PROXY', port: 15_088 } as const
+  const portless = { protocol: 'PROXY', port: undefined } as const
+  const table: readonly (readonly [
+    ports: PortMap,
+    own: PortMap,
+    applicationTunnel: Workload['applicationTunnel'],
+    standard: number | undefined,
+    waypoint: number | undefined,
+  ])[] = [
+    // The service has the port.
+    [{ 80: 8080 }, {}, none, 8080, 8080],
+    [{ 80: 8080 }, { 80: 9090 }, none, 9090, 9090],
+    [{ 80: 8080 }, {}, tunnel, 8080, 8080],
+    // It has it by name only.
+    [{ 80: 0 }, {}, none, undefined, undefined],
+    [{ 80: 0 }, { 80: 9090 }, none, 9090, 9090],
+    [{ 80: 0 }, { 80: 9090 }, tunnel, 9090, 9090],
+    [{ 80: 0 }, {}, tunnel, undefined, 80],
+    [{ 80: 0 }, {}, portless, undefined, undefined],
+    // It has not.
+    [{}, {}, none, undefined, undefined],
+    [{}, { 80: 9090 }, none, undefined, undefined],
+    [{}, { 80: 9090 }, tunnel, undefined, 9090],
+    [{}, { 80: 9090 }, portless, undefined, 9090],
+    [{}, {}, tunnel, undefined, 80],
+    [{}, {}, portless, undefined, undefined],
+  ]
+  for (const [ports, own, applicationTunnel, standard, waypoint] of table) {
+    const web = service('web', { ports })
+    const mesh = meshOf(ofService(web), behind('w', { services: { [KEY]: own }, applicationTunnel }))
+    const port = (purpose: 'standard' | 'waypoint') =>
+      chooseEndpoint(mesh, web, { source: SOURCE, servicePort: 80, purpose, random: () => 0 })?.targetPort
+    const what = JSON.stringify({ ports, own, applicationTunnel })
+    t.equal(port('standard'), standard, `standard ${what}`)
+    t.equal(port('waypoint'), waypoint, `waypoint ${what}`)
+  }
+})
+
 void t.test('the address to dial: the target itself, else of its family, as the service allows', async (t) => {
   const dual = workload('w', { workloadIps: ['10.0.0.1', 'fd00::1'] })
   t.equal(chooseAddress(dual, 'fd00::1', 'IPv4'), 'fd00::1', 'addressed by it')

@@ -24,16 +24,31 @@ export interface Choice {
  * at random by capacity. undefined where there is none. Source: Istio ztunnel's load balancing.
  */
 export function chooseEndpoint(mesh: Mesh, service: Service, request: ChoiceRequest): Choice | undefined {
-  const { servicePort, purpose, exclude } = request
-  if (purpose === 'standard' && service.ports[servicePort] === undefined) return undefined
+  const { servicePort, exclude } = request
   const usable: (ServiceEndpoint & { readonly port: number })[] = []
   for (const candidate of mesh.endpointsOf(service)) {
     if (exclude?.has(candidate.workload.uid) || !isReachable(candidate.workload, request.source)) continue
+    if (!takesPort(service, candidate, request)) continue
+    // Istio's ztunnel may still choose an endpoint that has no port to dial, and then fails the connection.
     const port = targetPort(service, candidate, servicePort)
     if (port !== undefined) usable.push({ ...candidate, port })
   }
   const chosen = byCapacity(preferred(usable, service, request.source), request.random)
   return chosen && { workload: chosen.workload, targetPort: chosen.port }
+}
+
+/**
+ * Whether an endpoint counts for the service port. A service must have the port, and where it is a named one (0) the endpoint
+ * must map it. Of a waypoint the service must have it, mapped or not, or the workload an app tunnel, which takes any port.
+ */
+function takesPort(
+  { ports }: Service,
+  { endpoint, workload }: ServiceEndpoint,
+  { servicePort, purpose }: ChoiceRequest,
+): boolean {
+  const shared = ports[servicePort]
+  if (purpose === 'waypoint') return shared !== undefined || workload.applicationTunnel !== undefined
+  return shared !== undefined && (shared !== 0 || endpoint.port[servicePort] !== undefined)
 }
 
 /** The port to dial at an endpoint: its own mapping, else the service's, else the service port where an app tunnel takes it. */

@@ -31,7 +31,7 @@ export {
   type RoutingScope,
   type Service,
 } from './service.ts'
-export { diff, keyOf, type MeshResource, type MeshUpdate } from './mesh-update.ts'
+export { keyOf, type MeshResource, type MeshUpdate } from './mesh-update.ts'
 export { Mesh, type MeshChange, type MeshOptions, type ServiceEndpoint } from './mesh.ts'
 export { chooseEndpoint, targetPort, type Choice, type ChoiceRequest } from './choose-endpoint.ts'
 export { chooseAddress } from './choose-address.ts'

@@ -25,15 +25,3 @@ export function keyOf(resource: MeshResource): string {
       return `policy/${policyKey(resource.value)}`
   }
 }
-
-/** What turns `before` into `after`; resources that are equal as text are left alone. */
-export function diff(before: readonly MeshResource[], after: readonly MeshResource[]): MeshUpdate {
-  const old = new Map(before.map((resource) => [keyOf(resource), JSON.stringify(resource)]))
-  const upserts: MeshResource[] = []
-  for (const resource of after) {
-    const key = keyOf(resource)
-    if (old.get(key) !== JSON.stringify(resource)) upserts.push(resource)
-    old.delete(key)
-  }
-  return { upserts, removals: [...old.keys()] }
-}

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { diff, keyOf, Mesh, parseCidr, parseIp, type MeshResource, type Service, type Workload } from './index.ts'
+import { keyOf, Mesh, parseCidr, parseIp, type MeshResource, type Service, type Workload } from './index.ts'
+import { Claims } from './claims.ts'
 import { meshOf, ofPolicy, ofService, ofWorkload, policy, service, vip, workload } from './mesh-fixture.ts'
 
 void t.test('an address leads to its workload: pods and HBONE first, then the newest', async (t) => {
@@ -53,6 +54,22 @@ void t.test('an address leads to its service: the own namespace, else canonical,
   t.equal(mesh.serviceByVip('', '10.96.0.2'), hidden, 'nobody asks: nothing is hidden')
 })
 
+void t.test('of two services of one namespace at one address the later counts, while it is there', async (t) => {
+  const [one, two] = [service('one', { vips: [vip('10.96.0.1')] }), service('two', { vips: [vip('10.96.0.1')] })]
+  const elsewhere = service('far', { vips: [vip('10.96.0.1')], namespace: 'shop' })
+  const mesh = meshOf(...[one, elsewhere, two].map(ofService))
+  const told = (namespace?: string) => mesh.serviceByVip('', '10.96.0.1', namespace)?.name
+  t.same([told('default'), told('nowhere'), told(), told('shop')], ['two', 'two', 'two', 'far'])
+  mesh.apply({ upserts: [ofService({ ...two, visibility: 'Namespace' })], removals: [] })
+  t.same([told('default'), told('nowhere')], ['two', 'far'], 'what is hidden still stands for its namespace')
+  mesh.apply({ upserts: [ofService({ ...one, canonical: true })], removals: [] })
+  t.same([told('default'), told('nowhere')], ['one', 'one'], 'one that came again is the later one')
+  mesh.apply({ upserts: [], removals: ['service/default/one.default.svc'] })
+  t.same([told('default'), told('nowhere')], ['two', 'far'])
+  mesh.apply({ upserts: [], removals: ['service/default/two.default.svc', 'service/shop/far.default.svc'] })
+  t.equal(told(), undefined)
+})
+
 void t.test('of ranges the longest counts, and an exact address before any', async (t) => {
   const range = (text: string) => ({ network: '', cidr: parseCidr(text) ?? t.fail(text) })
   const wide = service('wide', { cidrVips: [range('10.0.0.0/8'), range('fd00::/8')] as Service['cidrVips'] })
@@ -72,23 +89,36 @@ void t.test('of ranges the longest counts, and an exact address before any', asy
   t.equal(name('192.168.0.1'), undefined)
 })
 
-void t.test('policies of a workload: global, of its namespace, and those that select it', async (t) => {
-  const mesh = meshOf(
-    ofPolicy(policy('global', { scope: 'Global', namespace: 'istio-system' })),
-    ofPolicy(policy('space')),
-    ofPolicy(policy('elsewhere', { namespace: 'shop' })),
-    ofPolicy(policy('chosen', { scope: 'WorkloadSelector' })),
-    ofPolicy(policy('unchosen', { scope: 'WorkloadSelector' })),
-  )
-  const names = (authorizationPolicies: readonly string[]) =>
-    mesh.policiesFor({ namespace: 'default', authorizationPolicies }).map(({ name }) => name)
-  t.same(names([]), ['global', 'space'])
-  t.same(names(['default/chosen', 'default/not-there', 'default/space']), ['global', 'space', 'chosen'])
-  mesh.apply({
-    upserts: [ofPolicy(policy('space', { scope: 'WorkloadSelector' }))],
-    removals: ['policy/istio-system/global'],
+void t.test('a record of the same pod under another uid outlives the one that goes', async (t) => {
+  const [old, renamed] = ['u1', 'u2'].map((uid) => workload(uid, { name: 'pod', serviceAccount: 'sa' }))
+  if (!old || !renamed) throw new Error('two records')
+  const mesh = meshOf(ofWorkload(old), ofWorkload(renamed))
+  const found = () => mesh.localWorkload('default', 'pod', 'sa')
+  t.equal(found(), renamed, 'the newer')
+  mesh.apply({ upserts: [], removals: ['workload/u2'] })
+  t.equal(found(), old)
+  mesh.apply({ upserts: [ofWorkload(renamed)], removals: ['workload/u1'] })
+  t.equal(found(), renamed)
+  mesh.apply({ upserts: [], removals: ['workload/u2'] })
+  t.equal(found(), undefined)
+})
+
+void t.test('an address that many claim costs each of them the same', async (t) => {
+  let asked = 0
+  const claims = new Claims(({ uid }) => {
+    asked++
+    return Number(uid) % 2
   })
-  t.same(names([]), [], 'a scope that changed')
+  const all = Array.from({ length: 4_000 }, (_, i) => workload(`${i}`))
+  for (const one of all) claims.add('a', one)
+  t.equal(asked, all.length, 'nobody is ranked again when another comes')
+  for (const one of all.slice(0, -3)) claims.remove('a', one)
+  t.equal(claims.get('a')?.uid, '3999')
+  for (const uid of ['3999', '3997', '3998']) {
+    t.equal(claims.get('a')?.uid, uid)
+    claims.remove('a', all[Number(uid)] ?? workload(uid))
+  }
+  t.equal(claims.get('a'), undefined)
 })
 
 void t.test('a listener hears what each update touched, once', async (t) => {
@@ -103,13 +133,6 @@ void t.test('a listener hears what each update touched, once', async (t) => {
   mesh.apply({ upserts: [], removals: ['service/default/s.default.svc'] })
   t.same(heard, ['w default/s.default.svc default/p', 'w default/p'])
   t.same(mesh.sizes, { workloads: 0, services: 0, policies: 0 })
-})
-
-void t.test('the difference of two states turns one into the other', async (t) => {
-  const [a, b, c] = [ofWorkload(workload('a')), ofService(service('b')), ofPolicy(policy('c'))]
-  const changed = ofService(service('b', { ports: { 81: 1 } }))
-  t.same(diff([a, b], [changed, c]), { upserts: [changed, c], removals: ['workload/a'] })
-  t.same(diff([a, b, c], [a, b, c]), { upserts: [], removals: [] })
 })
 
 void t.test('addresses have one text', async (t) => {

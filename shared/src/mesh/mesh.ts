@@ -39,8 +39,6 @@ export class Mesh {
   /** The services of #named, by workload uid. */
   readonly #namedBy = new Map<string, Set<string>>()
   readonly #policies = new Map<string, Authorization>()
-  /** Keys of the policies that need no selection: by namespace, '' for global ones. */
-  readonly #policyScopes = new Map<string, Set<string>>()
   readonly #listeners = new Set<(change: MeshChange) => void>()
 
   constructor({ nodeName }: MeshOptions) {
@@ -135,16 +133,6 @@ export class Mesh {
     for (const [key, endpoints] of this.#endpoints) if (!this.#services.get(key)) yield [key, endpoints]
   }
 
-  /** Global ones, those of its namespace, and those that select it by name; a name that is unknown is left out (as Istio). */
-  policiesFor(workload: Pick<Workload, 'namespace' | 'authorizationPolicies'>): readonly Authorization[] {
-    const keys = new Set([
-      ...(this.#policyScopes.get('') ?? []),
-      ...(this.#policyScopes.get(workload.namespace) ?? []),
-      ...workload.authorizationPolicies,
-    ])
-    return [...keys].flatMap((key) => this.#policies.get(key) ?? [])
-  }
-
   #upsert(resource: MeshResource, change: Mutable<MeshChange>): void {
     switch (resource.kind) {
       case 'workload':
@@ -157,7 +145,7 @@ export class Mesh {
         change.services.add(serviceKey(resource.value))
         return
       case 'policy':
-        this.#insertPolicy(resource.value)
+        this.#policies.set(policyKey(resource.value), resource.value)
         change.policies.add(policyKey(resource.value))
         return
     }
@@ -175,7 +163,7 @@ export class Mesh {
         change.services.add(key)
         return
       case 'policy':
-        this.#removePolicy(key)
+        this.#policies.delete(key)
         change.policies.add(key)
     }
   }
@@ -217,23 +205,6 @@ export class Mesh {
     if (endpoint) this.#endpoints.set(key, endpoints.set(uid, endpoint))
     else if (endpoints.delete(uid) && endpoints.size === 0) this.#endpoints.delete(key)
     this.#eligible.delete(key)
-  }
-
-  #insertPolicy(policy: Authorization): void {
-    const key = policyKey(policy)
-    this.#removePolicy(key)
-    this.#policies.set(key, policy)
-    if (policy.scope === 'WorkloadSelector') return
-    const scope = policy.scope === 'Global' ? '' : policy.namespace
-    const keys = this.#policyScopes.get(scope) ?? new Set()
-    this.#policyScopes.set(scope, keys.add(key))
-  }
-
-  #removePolicy(key: string): void {
-    this.#policies.delete(key)
-    for (const [scope, keys] of this.#policyScopes) {
-      if (keys.delete(key) && keys.size === 0) this.#policyScopes.delete(scope)
-    }
   }
 }
 

@@ -1,11 +1,17 @@
 import { familyOf, networkBits, type Family } from './ip.ts'
 import { serviceKey, type NetworkCidr, type Service } from './service.ts'
 
+/**
+ * The services that claim one hostname or address, by namespace. Of one namespace the last to come counts (Istio keeps no
+ * other); an earlier one counts again when that has gone.
+ */
+type Claims = Map<string, Service[]>
+
 /** Services by hostname, by exact address and by range. Lookups cost a few map reads, whatever the number of services. */
 export class ServiceIndex {
   readonly #byKey = new Map<string, Service>()
-  readonly #byHostname = new Map<string, Service[]>()
-  readonly #byVip = new Map<string, Service[]>()
+  readonly #byHostname = new Map<string, Claims>()
+  readonly #byVip = new Map<string, Claims>()
   readonly #byRange = new Map<string, RangeIndex>()
 
   get size(): number {
@@ -25,8 +31,8 @@ export class ServiceIndex {
     const key = serviceKey(service)
     this.remove(key)
     this.#byKey.set(key, service)
-    append(this.#byHostname, service.hostname, service)
-    for (const { network, address } of service.vips) append(this.#byVip, `${network}/${address}`, service)
+    claim(this.#byHostname, service.hostname, service)
+    for (const { network, address } of service.vips) claim(this.#byVip, `${network}/${address}`, service)
     for (const range of service.cidrVips) this.#ranges(range).insert(range, service)
   }
 
@@ -34,8 +40,8 @@ export class ServiceIndex {
     const service = this.#byKey.get(key)
     if (!service) return
     this.#byKey.delete(key)
-    drop(this.#byHostname, service.hostname, service)
-    for (const { network, address } of service.vips) drop(this.#byVip, `${network}/${address}`, service)
+    release(this.#byHostname, service.hostname, service)
+    for (const { network, address } of service.vips) release(this.#byVip, `${network}/${address}`, service)
     for (const range of service.cidrVips) this.#ranges(range).remove(range, service)
   }
 
@@ -108,12 +114,15 @@ class RangeIndex {
 }
 
 /** Among services of one name or address: the client's own namespace, else canonical (the last), else the first. */
-function best(candidates: readonly Service[] | undefined, clientNamespace: string | undefined): Service | undefined {
+function best(claims: Claims | undefined, clientNamespace: string | undefined): Service | undefined {
+  if (!claims) return undefined
+  const own = clientNamespace === undefined ? undefined : claims.get(clientNamespace)?.at(-1)
+  if (own) return own
   let first: Service | undefined
   let canonical: Service | undefined
-  for (const service of candidates ?? []) {
-    if (!visible(service, clientNamespace)) continue
-    if (service.namespace === clientNamespace) return service
+  for (const services of claims.values()) {
+    const service = services.at(-1)
+    if (!service || !visible(service, clientNamespace)) continue
     first ??= service
     if (service.canonical) canonical = service
   }
@@ -122,6 +131,19 @@ function best(candidates: readonly Service[] | undefined, clientNamespace: strin
 
 function visible(service: Service, clientNamespace: string | undefined): boolean {
   return service.visibility === 'Public' || clientNamespace === undefined || service.namespace === clientNamespace
+}
+
+function claim(index: Map<string, Claims>, key: string, service: Service): void {
+  const claims = index.get(key) ?? new Map<string, Service[]>()
+  index.set(key, claims)
+  append(claims, service.namespace, service)
+}
+
+function release(index: Map<string, Claims>, key: string, service: Service): void {
+  const claims = index.get(key)
+  if (!claims) return
+  drop(claims, service.namespace, service)
+  if (claims.size === 0) index.delete(key)
 }
 
 function append<Key>(index: Map<Key, Service[]>, key: Key, service: Service): void {

@@ -1,11 +1,12 @@
+import { Claims } from './claims.ts'
 import type { Workload } from './workload.ts'
 
 /** Workloads by uid, by address and by who they are on this node. */
 export class WorkloadIndex {
   readonly #nodeName: string | undefined
   readonly #byUid = new Map<string, Workload>()
-  readonly #byAddress = new Map<string, readonly Workload[]>()
-  readonly #local = new Map<string, Workload>()
+  readonly #byAddress = new Claims(rank)
+  readonly #local = new Claims(() => 0)
 
   /** Without a node name every workload counts as local. */
   constructor(nodeName: string | undefined) {
@@ -26,9 +27,10 @@ export class WorkloadIndex {
 
   /** Where several workloads claim one address the best is answered: pods and HBONE first, then the newest. */
   byAddress(network: string, address: string): Workload | undefined {
-    return this.#byAddress.get(`${network}/${address}`)?.[0]
+    return this.#byAddress.get(`${network}/${address}`)
   }
 
+  /** Where several records say that they are this pod, the newest is answered. */
   local(namespace: string, name: string, serviceAccount: string): Workload | undefined {
     return this.#local.get(`${namespace}/${name}/${serviceAccount}`)
   }
@@ -44,24 +46,20 @@ export class WorkloadIndex {
   insert(workload: Workload): void {
     this.remove(workload.uid)
     this.#byUid.set(workload.uid, workload)
-    if (this.#nodeName === undefined || workload.node === this.#nodeName) this.#local.set(localKey(workload), workload)
-    for (const key of addressKeys(workload)) {
-      const others = this.#byAddress.get(key)
-      // Newest first, then by rank: the sort is stable, so the newest of equal rank stays in front.
-      this.#byAddress.set(key, others ? [workload, ...others].sort((a, b) => rank(b) - rank(a)) : [workload])
-    }
+    if (this.#isLocal(workload)) this.#local.add(localKey(workload), workload)
+    for (const key of addressKeys(workload)) this.#byAddress.add(key, workload)
   }
 
   remove(uid: string): void {
     const workload = this.#byUid.get(uid)
     if (!workload) return
     this.#byUid.delete(uid)
-    if (this.#local.get(localKey(workload)) === workload) this.#local.delete(localKey(workload))
-    for (const key of addressKeys(workload)) {
-      const rest = this.#byAddress.get(key)?.filter((other) => other !== workload) ?? []
-      if (rest.length > 0) this.#byAddress.set(key, rest)
-      else this.#byAddress.delete(key)
-    }
+    if (this.#isLocal(workload)) this.#local.remove(localKey(workload), workload)
+    for (const key of addressKeys(workload)) this.#byAddress.remove(key, workload)
+  }
+
+  #isLocal({ node }: Workload): boolean {
+    return this.#nodeName === undefined || node === this.#nodeName
   }
 }
 
@@ -70,7 +68,8 @@ function localKey({ namespace, name, serviceAccount }: Workload): string {
 }
 
 function addressKeys({ networkMode, network, workloadIps }: Workload): readonly string[] {
-  return networkMode === 'HostNetwork' ? [] : workloadIps.map((address) => `${network}/${address}`)
+  // An address that a record names twice is claimed once.
+  return networkMode === 'HostNetwork' ? [] : [...new Set(workloadIps)].map((address) => `${network}/${address}`)
 }
 
 function rank({ uid, protocol }: Workload): number {

@@ -28,7 +28,7 @@ export interface Workload {
   readonly networkMode: 'Standard' | 'HostNetwork'
   readonly network: string
   readonly node: string
-  /** Resolved by DNS where there are no addresses. */
+  /** Where there are no addresses Istio's ztunnel resolves it by DNS; this one does not, and refuses. */
   readonly hostname: string
   readonly status: Health
   readonly clusterId: string

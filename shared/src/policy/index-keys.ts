@@ -5,7 +5,7 @@ import type { PreparedFacts } from './prepared-facts.ts'
 
 export type SlotValue = string | number | bigint
 
-/** A condition that a connection must meet for a rule to hold: what `slot` reads of it equals `value`. */
+/** A condition that a connection meets where what `slot` reads of it equals `value`: exactly where that value of a match hits. */
 export interface IndexKey {
   /** Conditions with the same slot read the same. */
   readonly slot: string
@@ -22,32 +22,57 @@ const WIDE = 10_000
 export type Cost = (keys: readonly IndexKey[]) => number
 
 /**
- * The cheapest way to find a rule without looking at it: at least one of the keys is met by every connection for which
- * the rule holds. `none`: the rule has to be looked at each time. `never`: it holds for no connection.
+ * The ways to find a rule without looking at it, the cheapest first: of each way at least one key is met by every connection
+ * for which the rule holds. None: the rule has to be looked at each time. `never`: it holds for no connection.
  */
-export function keysOf(rule: Rule, cost: Cost): readonly IndexKey[] | 'none' | 'never' {
+export function waysOf(rule: Rule, cost: Cost): readonly (readonly IndexKey[])[] | 'never' {
   const ways: (readonly IndexKey[])[] = []
   for (const clause of rule) {
     if (clause.length === 0) continue
-    const matches = clause.filter((match) => !isEmptyMatch(match))
-    if (matches.length === 0) return 'never'
-    // One of the matches must hold, and for that one of the values of each of its positive attributes.
-    const chosen = matches.map((match) => cheapest(attributeKeys(match), cost))
-    if (chosen.every((keys) => keys !== undefined)) ways.push(chosen.flat())
+    const [first, ...others] = clause.filter((match) => !isEmptyMatch(match)).map(attributeKeys)
+    if (!first) return 'never'
+    if (others.length === 0) ways.push(...first)
+    else {
+      // One of the matches must hold, and for that one of the values of each of its positive attributes.
+      const chosen = [first, ...others].map((some) => byCost(some, cost)[0])
+      if (chosen.every((keys) => keys !== undefined)) ways.push(chosen.flat())
+    }
   }
-  return cheapest(ways, cost) ?? 'none'
+  return byCost(ways, cost)
 }
 
-function cheapest(ways: readonly (readonly IndexKey[])[], cost: Cost): readonly IndexKey[] | undefined {
-  let best: readonly IndexKey[] | undefined
-  let bestCost = Number.POSITIVE_INFINITY
-  for (const keys of ways) {
-    const its = cost(keys)
-    if (its >= bestCost) continue
-    best = keys
-    bestCost = its
-  }
-  return best
+/**
+ * Conditions of which a connection meets none where the rule holds: the negative values of each clause, of a clause with
+ * alternatives those that all of them have.
+ */
+export function exclusionsOf(rule: Rule): readonly IndexKey[] {
+  return rule.flatMap((clause) => {
+    const [first, ...others] = clause.filter((match) => !isEmptyMatch(match)).map(negativeKeys)
+    const rest = others.map((keys) => new Set(keys.map(textOf)))
+    return first?.filter((key) => rest.every((texts) => texts.has(textOf(key)))) ?? []
+  })
+}
+
+function negativeKeys(match: Match): readonly IndexKey[] {
+  return [
+    ...match.notPrincipals.map((value) => textKey('principal', value)),
+    ...match.notServiceAccounts.map(serviceAccountKey),
+    ...match.notNamespaces.map((value) => textKey('namespace', value)),
+    ...match.notSourceIps.flatMap((cidr) => ipKey('source', ipRange(cidr))),
+    ...match.notDestinationIps.flatMap((cidr) => ipKey('destination', ipRange(cidr))),
+    ...match.notDestinationPorts.map(portKey),
+  ]
+}
+
+/** Equal for equal conditions only. */
+function textOf({ slot, value }: IndexKey): string {
+  return `${slot} is ${value}`
+}
+
+function byCost(ways: readonly (readonly IndexKey[])[], cost: Cost): readonly (readonly IndexKey[])[] {
+  if (ways.length < 2) return ways
+  const costs = new Map(ways.map((keys) => [keys, cost(keys)]))
+  return [...ways].sort((one, other) => (costs.get(one) ?? 0) - (costs.get(other) ?? 0))
 }
 
 /** Per attribute with positive values, one key for each. */

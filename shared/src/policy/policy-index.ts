@@ -2,6 +2,14 @@ import { policyKey, type Authorization } from '../mesh/index.ts'
 import { RuleIndex, type Applicable } from './rule-index.ts'
 import { whyUnreadable } from './unreadable.ts'
 
+export type PolicyKind = 'deny' | 'allow' | 'dryRunDeny' | 'dryRunAllow'
+
+/** Rules of which those of some policies apply. */
+export interface ApplicableRules {
+  readonly index: RuleIndex
+  readonly applicable: Applicable
+}
+
 /** Policies by what they do, so that each step of an evaluation asks only those that it is about. */
 export class PolicyIndex {
   readonly deny = new RuleIndex()
@@ -42,6 +50,15 @@ export class PolicyIndex {
     return undefined
   }
 
+  /** The rules of one kind of policy, where any of those applies, whether or not it has rules. */
+  rules(kind: PolicyKind, applicable: Applicable): readonly ApplicableRules[] {
+    const index = this[kind]
+    if (!applicable) return index.size > 0 ? [{ index, applicable }] : []
+    const ofKind = new Set([...applicable].filter((key) => index.has(key)))
+    if (ofKind.size === 0) return []
+    return [{ index, applicable: ofKind.size === index.size ? undefined : ofKind }]
+  }
+
   #all(): readonly RuleIndex[] {
     return [this.deny, this.allow, this.dryRunDeny, this.dryRunAllow]
   }
@@ -54,17 +71,4 @@ export class PolicyIndex {
         return dryRun ? this.dryRunAllow : this.allow
     }
   }
-}
-
-/** Policies of an index that apply to a workload. */
-export interface ApplicablePolicies {
-  readonly index: PolicyIndex
-  readonly applicable: Applicable
-}
-
-/** True when an applicable policy is in the index, whether or not it has rules. */
-export function hasAny(index: RuleIndex, applicable: Applicable): boolean {
-  if (!applicable) return index.size > 0
-  for (const key of applicable) if (index.has(key)) return true
-  return false
 }

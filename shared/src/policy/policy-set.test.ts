@@ -4,6 +4,7 @@ import { SpiffeId } from '../identity/index.ts'
 import type { Authorization, Cidr, Match, StringMatch } from '../mesh/index.ts'
 import { evaluatePlainly } from './evaluate-plainly.ts'
 import { compilePolicies, MAX_DRY_RUN_EVENTS, PolicySet, type ConnectionFacts, type Verdict } from './index.ts'
+import { prepareFacts } from './prepared-facts.ts'
 import { RuleIndex } from './rule-index.ts'
 import { EMPTY, exact, FACTS, match, messages, PLAINTEXT, policy, prefix, presence, suffix } from './test-fixtures.ts'
 
@@ -102,6 +103,84 @@ void t.test('a policy that comes again replaces the old one wholly, also in anot
   set.delete('ns/p')
   t.same(outcome(), [true, true])
   t.equal(set.size, 0)
+})
+
+void t.test('a change is told to the workloads that it may concern, wherever the policy was before', async (t) => {
+  const set = new PolicySet()
+  const ask = { namespace: 'a', authorizationPolicies: ['x/named', 'x/unknown'] }
+  const changed = (change: () => void): boolean => {
+    const since = set.generation
+    change()
+    t.equal(set.changedFor(ask, set.generation), false)
+    return set.changedFor(ask, since)
+  }
+  for (const scope of ['Global', 'Namespace', 'WorkloadSelector'] as const) set.set(deny(`first-${scope}`, scope, 'a'))
+  set.set(deny('first-WorkloadSelector', 'WorkloadSelector', 'x'))
+  const elsewhere = (scope: Authorization['scope']) => deny('p', scope, 'b')
+  t.equal(
+    changed(() => set.set(elsewhere('Namespace'))),
+    false,
+    'of another namespace',
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('WorkloadSelector'))),
+    false,
+    'that is not named',
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('Global'))),
+    true,
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('Global'))),
+    true,
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('Namespace'))),
+    true,
+    'that was global',
+  )
+  t.equal(
+    changed(() => set.set(elsewhere('Namespace'))),
+    false,
+  )
+  t.equal(
+    changed(() => set.set(deny('p', 'Namespace', 'a'))),
+    true,
+  )
+  t.equal(
+    changed(() => set.delete('a/p')),
+    true,
+  )
+  t.equal(
+    changed(() => set.delete('a/p')),
+    false,
+    'that had gone',
+  )
+  t.equal(
+    changed(() => set.set(deny('named', 'WorkloadSelector', 'x'))),
+    true,
+    'one that is named',
+  )
+  t.equal(
+    changed(() => set.set(deny('another', 'WorkloadSelector', 'x'))),
+    false,
+    'its neighbour',
+  )
+  t.equal(
+    changed(() => set.delete('x/named')),
+    true,
+  )
+  for (const scope of ['Global', 'Namespace'] as const)
+    t.equal(
+      changed(() => set.delete(`a/first-${scope}`)),
+      true,
+    )
+  t.equal(
+    changed(() => set.set(elsewhere('Namespace'))),
+    false,
+    'with nothing left that applies',
+  )
 })
 
 void t.test('rules of the same hash are still told apart', async (t) => {
@@ -256,6 +335,72 @@ void t.test('the index answers as the plain rules do, for any policies and conne
     ),
     { numRuns: 1500 },
   )
+})
+
+void t.test('it does so by every way that it takes for many rules', async () => {
+  const ways = [
+    { few: 0, some: 0 },
+    { few: 0, some: Infinity },
+    { few: Infinity, some: Infinity },
+  ]
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(
+        anyPolicy.map((one) => ({ ...one, action: 'Deny' as const, dryRun: false })),
+        { maxLength: 12, selector: keyOf },
+      ),
+      fc.array(anyFacts, { minLength: 1, maxLength: 5 }),
+      fc.integer({ min: 0, max: 12 }),
+      (policies, connections, gone) => {
+        const left = policies.slice(gone)
+        return ways.every((way) => {
+          const index = new RuleIndex(way)
+          for (const one of policies) index.add(one)
+          for (const one of policies.slice(0, gone)) index.remove(keyOf(one))
+          return connections.every((facts) => {
+            const prepared = prepareFacts(facts)
+            return [left, left.filter((_, i) => i % 2 === 0)].every((these) => {
+              const applicable = these === left ? undefined : new Set(these.map(keyOf))
+              const matching = these.filter((one) => evaluatePlainly([one], facts).endsWith('refused')).map(keyOf)
+              const found = prepared && [...index.matches(prepared, applicable, Infinity)]
+              const first = prepared && index.firstMatch(prepared, applicable)
+              return found?.sort().join() === matching.sort().join() && first === matching[0]
+            })
+          })
+        })
+      },
+    ),
+    { numRuns: 1500 },
+  )
+})
+
+void t.test('what applies to a workload is gathered once, until its record or a policy changes', async (t) => {
+  const set = new PolicySet()
+  const names: string[] = []
+  for (let i = 0; i < 100; i++) {
+    set.set({ ...deny(`p${i}`, 'WorkloadSelector', 'a'), rules: [[[match({ destinationPorts: [i + 1] })]]] })
+    names.push(`a/p${i}`)
+  }
+  let reads = 0
+  const record = () => ({
+    namespace: 'a',
+    get authorizationPolicies() {
+      reads++
+      return names
+    },
+  })
+  const target = record()
+  t.equal(set.evaluate(target, FACTS).allowed, true)
+  const once = reads
+  for (let i = 0; i < 10; i++) set.evaluate(target, FACTS)
+  t.equal(reads, once)
+  set.set({ ...deny('p7', 'WorkloadSelector', 'a') })
+  t.equal(set.evaluate(target, FACTS).policy, 'a/p7')
+  set.delete('a/p7')
+  t.match(set.evaluate(target, FACTS), { allowed: false, reason: 'policy a/p7 is not known' })
+  t.equal(reads, once * 3)
+  set.evaluate(record(), FACTS)
+  t.equal(reads, once * 4)
 })
 
 void t.test('a set that policies came to and went from answers as one that has only those left', async () => {

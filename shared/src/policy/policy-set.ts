@@ -1,49 +1,87 @@
 import { policyKey, type Authorization, type Workload } from '../mesh/index.ts'
+import { gatherPolicies, type ApplicablePolicies } from './applicable-policies.ts'
 import type { ConnectionFacts } from './connection-facts.ts'
 import { evaluate } from './evaluate.ts'
-import { PolicyIndex, type ApplicablePolicies } from './policy-index.ts'
+import { PolicyIndex } from './policy-index.ts'
+import type { Applicable } from './rule-index.ts'
 import type { Verdict } from './verdict.ts'
 
-/** What decides which policies apply to a workload: read anew at each question, so that no snapshot can be stale. */
+/** What decides which policies apply to a workload. Records are immutable: what changes comes as another object. */
 export type PolicyTarget = Pick<Workload, 'namespace' | 'authorizationPolicies'>
 
-interface Stored {
-  readonly policy: Authorization
+interface Group {
+  readonly name: string
   readonly index: PolicyIndex
-  readonly group: string
+  /** The generation in which a policy of it last came, went or changed. */
+  changedIn: number
+}
+
+/** What applies to a workload. */
+interface Gathered {
+  readonly generation: number
+  /** A policy that it names and that is not known. */
+  readonly missing: string | undefined
+  readonly policies: ApplicablePolicies
+}
+
+interface Stored {
+  readonly group: Group
+  readonly changedIn: number
 }
 
 /**
  * All policies of the mesh, one index for the global ones, one for those of each namespace and one for those of each
- * namespace that select workloads. Kept up to date policy by policy (10 µs each), so that no change of 10,000 policies
+ * namespace that select workloads. Kept up to date policy by policy (0.1 ms for ten rules), so that no change of 10,000 policies
  * stops the traffic. One per process. Bounded by what the control plane sends.
  */
 export class PolicySet {
   readonly #stored = new Map<string, Stored>()
-  readonly #groups = new Map<string, PolicyIndex>()
+  readonly #groups = new Map<string, Group>()
+  readonly #gathered = new WeakMap<PolicyTarget, Gathered>()
+  #generation = 0
+  /** When the last policy of a group, and when any policy last went: what is not there cannot say itself when it changed. */
+  #emptiedIn = 0
+  #deletedIn = 0
 
   get size(): number {
     return this.#stored.size
   }
 
+  /** Grows with every change. */
+  get generation(): number {
+    return this.#generation
+  }
+
   /** Adds a policy or replaces the one of the same namespace and name, whatever its scope was. */
   set(policy: Authorization): void {
     const key = policyKey(policy)
-    this.delete(key)
-    const group = groupOf(policy)
-    const index = this.#groups.get(group) ?? new PolicyIndex()
-    this.#groups.set(group, index)
-    index.add(policy)
-    this.#stored.set(key, { policy, index, group })
+    const name = groupOf(policy)
+    const changedIn = ++this.#generation
+    const stored = this.#stored.get(key)
+    if (stored && stored.group.name !== name) this.#takeOut(key, stored.group)
+    const group = this.#groups.get(name) ?? { name, index: new PolicyIndex(), changedIn }
+    this.#groups.set(name, group)
+    group.index.add(policy)
+    group.changedIn = changedIn
+    this.#stored.set(key, { group, changedIn })
   }
 
   /** By `namespace/name`; nothing where it is not there. */
   delete(key: string): void {
     const stored = this.#stored.get(key)
     if (!stored) return
-    stored.index.remove(key)
-    if (stored.index.isEmpty) this.#groups.delete(stored.group)
+    this.#deletedIn = ++this.#generation
     this.#stored.delete(key)
+    this.#takeOut(key, stored.group)
+  }
+
+  /** True where a policy that applies, or applied, to the workload may have changed after that generation. */
+  changedFor({ namespace, authorizationPolicies }: PolicyTarget, since: number): boolean {
+    if (this.#generation === since) return false
+    for (const name of [GLOBAL, namespaceGroup(namespace)]) {
+      if ((this.#groups.get(name)?.changedIn ?? this.#emptiedIn) > since) return true
+    }
+    return authorizationPolicies.some((key) => (this.#stored.get(key)?.changedIn ?? this.#deletedIn) > since)
   }
 
   /**
@@ -52,12 +90,12 @@ export class PolicySet {
    * without it.)
    */
   evaluate(target: PolicyTarget, facts: ConnectionFacts): Verdict {
-    const [policy] = this.missing(target)
+    const { missing: policy, policies } = this.#applicableTo(target)
     if (policy !== undefined) {
       const events = [{ message: 'policy is not known, refuse', policy } as const]
       return { allowed: false, reason: `policy ${policy} is not known`, policy, events }
     }
-    return evaluate(this.#applicable(target), facts)
+    return evaluate(policies, facts)
   }
 
   /** Policies that the workload names and that are not known. */
@@ -65,23 +103,40 @@ export class PolicySet {
     return authorizationPolicies.filter((key) => !this.#stored.has(key))
   }
 
-  #applicable({ namespace, authorizationPolicies }: PolicyTarget): readonly ApplicablePolicies[] {
+  #takeOut(key: string, group: Group): void {
+    group.index.remove(key)
+    group.changedIn = this.#generation
+    if (!group.index.isEmpty) return
+    this.#groups.delete(group.name)
+    this.#emptiedIn = this.#generation
+  }
+
+  /** Gathered once for each record and state of the policies: 10,000 policies that a workload names cost 2 ms. */
+  #applicableTo(target: PolicyTarget): Gathered {
+    const known = this.#gathered.get(target)
+    if (known?.generation === this.#generation) return known
+    const [missing] = this.missing(target)
+    const gathered = { generation: this.#generation, missing, policies: this.#gather(target) }
+    this.#gathered.set(target, gathered)
+    return gathered
+  }
+
+  #gather({ namespace, authorizationPolicies }: PolicyTarget): ApplicablePolicies {
     const whole = new Set([GLOBAL, namespaceGroup(namespace)])
-    const applicable: ApplicablePolicies[] = []
+    const chosen: [PolicyIndex, Applicable][] = []
     for (const group of whole) {
-      const index = this.#groups.get(group)
-      if (index) applicable.push({ index, applicable: undefined })
+      const index = this.#groups.get(group)?.index
+      if (index) chosen.push([index, undefined])
     }
     const named = new Map<PolicyIndex, Set<string>>()
     for (const key of authorizationPolicies) {
       const stored = this.#stored.get(key)
-      if (!stored || whole.has(stored.group)) continue
-      const keys = named.get(stored.index) ?? new Set()
+      if (!stored || whole.has(stored.group.name)) continue
+      const keys = named.get(stored.group.index) ?? new Set()
       keys.add(key)
-      named.set(stored.index, keys)
+      named.set(stored.group.index, keys)
     }
-    for (const [index, keys] of named) applicable.push({ index, applicable: keys })
-    return applicable
+    return gatherPolicies([...chosen, ...named])
   }
 }
 
@@ -114,6 +169,6 @@ export interface CompiledPolicies {
 export function compilePolicies(list: Iterable<Authorization>): CompiledPolicies {
   const index = new PolicyIndex()
   for (const policy of list) index.add(policy)
-  const applicable = [{ index, applicable: undefined }]
-  return { evaluate: (facts) => evaluate(applicable, facts) }
+  const policies = gatherPolicies([[index, undefined]])
+  return { evaluate: (facts) => evaluate(policies, facts) }
 }

@@ -7,6 +7,8 @@ export interface SharedRule {
   readonly hash: number
   /** Keys of the policies that have it, each once. */
   readonly owners: string[]
+  /** Its number in the index; undefined for one that can never hold. */
+  id: number | undefined
   /** Made when the rule is first looked at: most rules of a large set never are. */
   compiled: CompiledRule | undefined
 }
@@ -30,7 +32,7 @@ export class RuleInterning {
     const candidates = this.#byHash.get(hash)
     const found = candidates?.find((candidate) => JSON.stringify(candidate.rule) === text)
     if (found) return found
-    const shared = { rule, hash, owners: [], compiled: undefined }
+    const shared = { rule, hash, owners: [], id: undefined, compiled: undefined }
     if (candidates) candidates.push(shared)
     else this.#byHash.set(hash, [shared])
     return shared

@@ -193,7 +193,8 @@ void t.test('bytes of all counters are told, as they were at the end, in one lin
 void t.test('of several endpoints that were tried the last is told', async (t) => {
   const { lines, recorder } = kit()
   const connection = recorder.opened(FULL)
-  connection.redirect({ ...FULL.dst, addr: { address: 'fd00::9', port: 15008 }, workload: workload('spare', 'spare') })
+  const dst = { ...FULL.dst, addr: { address: 'fd00::9', port: 15008 }, workload: workload('spare', 'spare') }
+  connection.redirect({ ...FULL, dst })
   connection.finish('success')
   t.match(lines[0], 'dst.addr=[fd00::9]:15008 dst.hbone_addr=10.0.0.2:8080')
   t.match(

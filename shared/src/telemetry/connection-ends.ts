@@ -1,5 +1,5 @@
 import type { AccessLog, EndsText } from './access-log.ts'
-import type { ConnectionInfo } from './connection-info.ts'
+import type { Baggage, ConnectionInfo } from './connection-info.ts'
 import type { MetricRegistry } from './metric-registry.ts'
 import { TrafficSeries } from './traffic-series.ts'
 
@@ -11,6 +11,10 @@ export interface ConnectionEnds {
 
 /** Remembered pairs of ends; all are forgotten when it is full (the counters themselves stay in the registry). */
 const MAX_REMEMBERED = 10_000
+/** The same for ends that a peer describes itself, new with each connection if it likes; each takes up to 10 KB. */
+const MAX_CLAIMS_REMEMBERED = 500
+/** Longer ones are made anew each time. */
+const MAX_CLAIM_KEY_CHARACTERS = 1_024
 
 /**
  * Finds what connections between two ends share. Label and log text (40 values) is made once for each pair: mesh records
@@ -22,6 +26,7 @@ export class ConnectionEndsCache {
   readonly #trustDomain: string
   readonly #ids = new WeakMap<object, number>()
   readonly #remembered = new Map<string, ConnectionEnds>()
+  readonly #claims = new Map<string, ConnectionEnds>()
   #lastId = 0
 
   constructor(registry: MetricRegistry, access: AccessLog, trustDomain: string) {
@@ -32,14 +37,24 @@ export class ConnectionEndsCache {
 
   get(info: ConnectionInfo): ConnectionEnds {
     const { direction, mutualTls, src, dst } = info
-    // Baggage is what a peer claims, new with each connection: remembering it would let the peer fill the memory.
-    if (src.baggage || dst.baggage) return this.#make(info)
     const key = `${direction}${mutualTls ? '+' : '-'}${this.#id(src.workload)},${this.#id(dst.workload)},${this.#id(dst.service)},${src.identity?.toString() ?? ''},${dst.identity?.toString() ?? ''}`
+    if (src.baggage || dst.baggage)
+      return this.#getClaimed(`${key}${claimKey(src.baggage)}${claimKey(dst.baggage)}`, info)
     const known = this.#remembered.get(key)
     if (known) return known
     if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear()
     const made = this.#make(info)
     this.#remembered.set(key, made)
+    return made
+  }
+
+  #getClaimed(key: string, info: ConnectionInfo): ConnectionEnds {
+    if (key.length > MAX_CLAIM_KEY_CHARACTERS) return this.#make(info)
+    const known = this.#claims.get(key)
+    if (known) return known
+    if (this.#claims.size >= MAX_CLAIMS_REMEMBERED) this.#claims.clear()
+    const made = this.#make(info)
+    this.#claims.set(key, made)
     return made
   }
 
@@ -54,4 +69,11 @@ export class ConnectionEndsCache {
     this.#ids.set(record, ++this.#lastId)
     return this.#lastId
   }
+}
+
+/** All that is claimed, unambiguously: a header's value has no line ends. */
+function claimKey(baggage: Baggage | undefined): string {
+  if (!baggage) return '\n'
+  const { clusterId, namespace, workloadName, serviceName, serviceVersion, region, zone } = baggage
+  return `\n${clusterId ?? ''}\n${namespace ?? ''}\n${workloadName ?? ''}\n${serviceName ?? ''}\n${serviceVersion ?? ''}\n${region ?? ''}\n${zone ?? ''}`
 }

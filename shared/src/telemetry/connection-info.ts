@@ -97,8 +97,12 @@ export interface ByteCounters {
 export interface OpenConnection {
   /** The bytes from here on; replaces earlier counters, whose bytes stay counted. */
   attach(counters: ByteCounters): void
-  /** Another endpoint is tried: the access log tells the last one. Metrics stay with the first, so that opened = closed. */
-  redirect(dst: DestinationInfo): void
+  /**
+   * Another endpoint is tried instead of the present one. The access log tells the last one; in the metrics the connection is
+   * closed for the one and opened for the other, so that for each opened = closed and bytes count where they went. It has not
+   * failed: its client is told of nothing.
+   */
+  redirect(info: ConnectionInfo): void
   /** Writes the access line, counts closed (and failed), and lets go of the counters. */
   finish(outcome: Outcome): void
 }

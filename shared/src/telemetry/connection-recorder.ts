@@ -1,14 +1,7 @@
 import type { Clock } from '../clock/index.ts'
 import { AccessLog, type EndsText } from './access-log.ts'
 import { ConnectionEndsCache, type ConnectionEnds } from './connection-ends.ts'
-import type {
-  ByteCounters,
-  ConnectionInfo,
-  ConnectionRecorder,
-  DestinationInfo,
-  OpenConnection,
-  Outcome,
-} from './connection-info.ts'
+import type { ByteCounters, ConnectionInfo, ConnectionRecorder, OpenConnection, Outcome } from './connection-info.ts'
 import type { ScopedLog } from './create-log.ts'
 import { label } from './label-text.ts'
 import { METRICS } from './metric-family.ts'
@@ -63,7 +56,7 @@ interface RecordedOptions {
 class Recorded implements OpenConnection {
   readonly #options: RecordedOptions
   readonly #openedAtMs: number
-  readonly #ends: ConnectionEnds
+  #ends: ConnectionEnds
   #info: ConnectionInfo
   #text: EndsText
   #counters: ByteCounters | undefined
@@ -91,9 +84,13 @@ class Recorded implements OpenConnection {
     this.#seenBtoA = 0
   }
 
-  redirect(dst: DestinationInfo): void {
-    this.#info = { ...this.#info, dst }
-    this.#text = this.#options.access.ends(this.#info)
+  redirect(info: ConnectionInfo): void {
+    this.count()
+    this.#ends.series.closed('-')
+    this.#info = info
+    this.#ends = this.#options.cache.get(info)
+    this.#text = this.#ends.text
+    this.#ends.series.opened.add(1)
   }
 
   finish(outcome: Outcome): void {

@@ -23,13 +23,10 @@ export {
   type SourceInfo,
   type WorkloadLabels,
 } from './connection-info.ts'
-export {
-  MetricRegistry,
-  type Counter,
-  type Gauge,
-  type MetricRegistryOptions,
-  type MetricsDelta,
-} from './metric-registry.ts'
+export { MetricRegistry, type MetricRegistryOptions, type MetricsDelta } from './metric-registry.ts'
+export { OpenTally } from './open-tally.ts'
+export type { Counter, Gauge } from './series.ts'
+export type { Claim } from './claim.ts'
 export { METRICS, TRAFFIC_LABELS, type MetricFamily } from './metric-family.ts'
 export { label, labelText } from './label-text.ts'
 export { collectProcessMetrics } from './process-metrics.ts'

@@ -1,31 +1,30 @@
+import { ClaimBudget } from './claim-budget.ts'
+import type { Claim } from './claim.ts'
 import { label } from './label-text.ts'
 import type { Log } from './log.ts'
 import type { MetricFamily } from './metric-family.ts'
-
-/** Counts upwards. Keep the handle: adding is then one addition. */
-export interface Counter {
-  add(amount: number): void
-}
-
-/** A value that goes up and down. */
-export interface Gauge {
-  set(value: number): void
-  add(amount: number): void
-}
+import { Series, type Counter, type Gauge } from './series.ts'
 
 /**
  * What one process counted since it was asked last, as plain data for another process: increments of counters, values of
- * gauges, by metric name and label text.
+ * gauges, by metric name and label text, with the claim where a peer says so.
  */
 export type MetricsDelta = readonly {
   readonly name: string
-  readonly series: readonly (readonly [labels: string, value: number])[]
+  readonly series: readonly (readonly [labels: string, value: number, claim?: Claim])[]
 }[]
 
 export interface MetricRegistryOptions {
   readonly log: Log
-  /** Series of one family; further label sets are counted together in one series with every label `other`. Default 5000. */
+  /**
+   * Series of one family, and as many again that come from claims, so that these never take the room of others; further
+   * label sets are counted together in one series with every label `other`. Default 5000.
+   */
   readonly maxSeriesPerFamily?: number
+  /** Pairs of ends for which a peer may claim labels; see ClaimBudget. Default 50. */
+  readonly maxClaimsPerPeer?: number
+  /** Label text of all claims together. Default 8 Mi. */
+  readonly maxClaimedCharacters?: number
 }
 
 /** Label text of one series from another process; longer is not ours: 27 labels, each cut at 512 characters, all escaped. */
@@ -38,16 +37,20 @@ const MAX_LABEL_TEXT = 32_768
 export class MetricRegistry {
   readonly #log: Log
   readonly #maxSeries: number
+  readonly #claims: ClaimBudget
   readonly #families = new Map<string, Family>()
   readonly #collectors = new Set<() => void>()
 
-  constructor({ log, maxSeriesPerFamily = 5000 }: MetricRegistryOptions) {
+  constructor(options: MetricRegistryOptions) {
+    const { log, maxSeriesPerFamily = 5000, maxClaimsPerPeer = 50, maxClaimedCharacters = 8 * 1024 * 1024 } = options
     this.#log = log
     this.#maxSeries = maxSeriesPerFamily
+    this.#claims = new ClaimBudget({ log, maxEndsPerPeer: maxClaimsPerPeer, maxCharacters: maxClaimedCharacters })
   }
 
-  counter(family: MetricFamily & { readonly type: 'counter' }, labels = ''): Counter {
-    return this.#series(family, labels).owned()
+  /** With a `claim` it may be another series: that of `claim.instead`. */
+  counter(family: MetricFamily & { readonly type: 'counter' }, labels = '', claim?: Claim): Counter {
+    return this.#series(family, labels, claim).owned()
   }
 
   gauge(family: MetricFamily & { readonly type: 'gauge' }, labels = ''): Gauge {
@@ -65,10 +68,11 @@ export class MetricRegistry {
     this.#collect()
     const delta: MetricsDelta[number][] = []
     for (const { definition, series } of this.#families.values()) {
-      const changed: [string, number][] = []
+      const changed: (readonly [string, number, Claim?])[] = []
       for (const one of series.values()) {
         if (!one.isChanged) continue
-        changed.push([one.labels, definition.type === 'counter' ? one.takeIncrement() : one.takeValue()])
+        const value = definition.type === 'counter' ? one.takeIncrement() : one.takeValue()
+        changed.push(one.claim ? [one.labels, value, one.claim] : [one.labels, value])
       }
       if (changed.length > 0) delta.push({ name: definition.name, series: changed })
     }
@@ -81,9 +85,10 @@ export class MetricRegistry {
     for (const { name, series } of delta) {
       const family = known.get(name)
       if (!family) continue
-      for (const [labels, value] of series) {
-        if (!Number.isFinite(value) || value < 0 || labels.length > MAX_LABEL_TEXT || labels.includes('\n')) continue
-        const one = this.#series(family, labels)
+      for (const [labels, value, claim] of series) {
+        if (!Number.isFinite(value) || value < 0 || !isLabelText(labels)) continue
+        if (claim && !isLabelText(claim.instead)) continue
+        const one = this.#series(family, labels, claim)
         if (family.type === 'counter') one.add(value)
         else one.setOf(source, value)
       }
@@ -117,92 +122,51 @@ export class MetricRegistry {
     for (const collect of this.#collectors) collect()
   }
 
-  #series(definition: MetricFamily, labels: string): Series {
+  #series(definition: MetricFamily, labels: string, claim?: Claim): Series {
     let family = this.#families.get(definition.name)
     if (!family) {
-      family = { definition, series: new Map(), isFull: false }
+      family = { definition, series: new Map(), claimed: 0, isFull: false }
       this.#families.set(definition.name, family)
     }
     const found = family.series.get(labels)
     if (found) return found
-    const isFull = family.series.size >= this.#maxSeries
-    const own = isFull ? definition.labels.map((name) => label(name, 'other')).join(',') : labels
-    if (isFull && !family.isFull) {
+    if (claim && claim.instead !== labels && !this.#claims.admits(claim))
+      return this.#series(definition, claim.instead, { ...claim, ends: claim.instead })
+    const used = claim ? family.claimed : family.series.size - family.claimed - (family.isFull ? 1 : 0)
+    if (used >= this.#maxSeries) return this.#other(family)
+    const series = new Series(labels, claim)
+    family.series.set(labels, series)
+    if (claim) family.claimed++
+    return series
+  }
+
+  /** Where a family counts what it has no room for; one series more than its limit. */
+  #other(family: Family): Series {
+    const { definition } = family
+    if (!family.isFull) {
       family.isFull = true
       this.#log.warn('too many series of a metric: further ones are counted together under the label "other"', {
         metric: definition.name,
         limit: this.#maxSeries,
       })
     }
-    const series = family.series.get(own) ?? new Series(own)
-    family.series.set(own, series)
+    const labels = definition.labels.map((name) => label(name, 'other')).join(',')
+    const series = family.series.get(labels) ?? new Series(labels)
+    family.series.set(labels, series)
     return series
   }
 }
 
-interface Family {
-  readonly definition: MetricFamily
-  /** By label text; at most maxSeriesPerFamily + 1. */
-  readonly series: Map<string, Series>
-  isFull: boolean
+function isLabelText(text: string): boolean {
+  return text.length <= MAX_LABEL_TEXT && !text.includes('\n')
 }
 
-class Series implements Counter, Gauge {
-  readonly labels: string
-  #own = 0
-  #told = 0
-  #isNew = true
-  /** Someone in this process holds it, so it stays whatever other processes do. */
-  #isOwned = false
-  /** Values of other processes, gauges only; one for each worker process. */
-  #sources: Map<string, number> | undefined
-
-  constructor(labels: string) {
-    this.labels = labels
-  }
-
-  add(amount: number): void {
-    this.#own += amount
-  }
-
-  set(value: number): void {
-    this.#own = value
-  }
-
-  setOf(source: string, value: number): void {
-    this.#sources ??= new Map()
-    this.#sources.set(source, value)
-  }
-
-  owned(): this {
-    this.#isOwned = true
-    return this
-  }
-
-  /** True when the series was told by that process alone, so that nothing is left of it. */
-  removeSource(source: string): boolean {
-    return this.#sources?.delete(source) === true && this.#sources.size === 0 && !this.#isOwned
-  }
-
-  get total(): number {
-    let total = this.#own
-    if (this.#sources) for (const value of this.#sources.values()) total += value
-    return total
-  }
-
-  get isChanged(): boolean {
-    return this.#isNew || this.#own !== this.#told
-  }
-
-  takeIncrement(): number {
-    const increment = this.#own - this.#told
-    this.takeValue()
-    return increment
-  }
-
-  takeValue(): number {
-    this.#isNew = false
-    this.#told = this.#own
-    return this.#own
-  }
+interface Family {
+  readonly definition: MetricFamily
+  /** By label text; at most maxSeriesPerFamily of claims, as many others, and one. */
+  readonly series: Map<string, Series>
+  /** Those of `series` that come from claims. */
+  claimed: number
+  /** It has the series of all that there was no room for. */
+  isFull: boolean
 }

@@ -14,6 +14,14 @@ export function withFlag({ head, tail }: TrafficLabels, flag: ResponseFlag): str
   return `${head}${label('response_flags', flag)}${tail}`
 }
 
+/** Quotes within values are escaped, so nothing else in label text reads like this. */
+const FLAG = /,response_flags="[A-Z\d_-]+",/
+
+/** The label text of the same ends with another flag; unchanged where it has none (that of `other`). */
+export function flagged(text: string, flag: ResponseFlag): string {
+  return text.replace(FLAG, `,${label('response_flags', flag)},`)
+}
+
 /**
  * Istio's labels for a connection. What the mesh knows of an end overrides all that its baggage claims; the source's
  * principal is only ever what TLS verified. Missing values read `unknown`.
@@ -68,6 +76,37 @@ export function destinationIdentity({ dst }: ConnectionInfo, trustDomain: string
   return `spiffe://${dst.workload.trustDomain || trustDomain}/ns/${namespace}/sa/${serviceAccount}`
 }
 
+/**
+ * The same connection with nothing that its ends claim: `other` where they claim anything. undefined where the mesh knows
+ * the ends, or no one says anything.
+ */
+export function withoutClaims(info: ConnectionInfo): ConnectionInfo | undefined {
+  const { src, dst } = info
+  const isOfSource = !src.workload && src.baggage
+  const isOfDestination = !dst.workload && dst.baggage
+  if (!isOfSource && !isOfDestination) return undefined
+  return {
+    ...info,
+    src: isOfSource ? { ...src, baggage: silenced(isOfSource) } : src,
+    dst: isOfDestination ? { ...dst, baggage: silenced(isOfDestination) } : dst,
+  }
+}
+
+const OTHER: Baggage = {
+  clusterId: 'other',
+  namespace: 'other',
+  workloadName: 'other',
+  serviceName: 'other',
+  serviceVersion: 'other',
+  region: 'other',
+  zone: 'other',
+}
+
+/** Who claims nothing is as unknown as before. */
+function silenced(baggage: Baggage): Baggage {
+  return Object.values(baggage).some((value) => value !== undefined && value !== '') ? OTHER : baggage
+}
+
 interface EndLabels {
   readonly workload?: string | undefined
   readonly canonicalService?: string | undefined
@@ -92,16 +131,24 @@ function ofWorkload(workload: WorkloadLabels): EndLabels {
   }
 }
 
+/** Longer than the names of Kubernetes that come with baggage (63), shorter than a peer may wish. */
+const MAX_CLAIM_CHARACTERS = 128
+
 /** As Istio: from baggage, `app` is the workload's name, not that of the canonical service. */
 function ofBaggage(baggage: Baggage | undefined): EndLabels {
+  const workload = claimed(baggage?.workloadName)
   return {
-    workload: baggage?.workloadName,
-    canonicalService: baggage?.serviceName,
-    revision: baggage?.serviceVersion,
-    namespace: baggage?.namespace,
-    app: baggage?.workloadName,
-    cluster: baggage?.clusterId,
-    region: baggage?.region,
-    zone: baggage?.zone,
+    workload,
+    canonicalService: claimed(baggage?.serviceName),
+    revision: claimed(baggage?.serviceVersion),
+    namespace: claimed(baggage?.namespace),
+    app: workload,
+    cluster: claimed(baggage?.clusterId),
+    region: claimed(baggage?.region),
+    zone: claimed(baggage?.zone),
   }
+}
+
+function claimed(value: string | undefined): string | undefined {
+  return value?.slice(0, MAX_CLAIM_CHARACTERS)
 }

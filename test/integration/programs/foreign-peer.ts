@@ -1,4 +1,5 @@
-// node:http2 as an HBONE peer of a real proxy: KEY CERTIFICATE serve PORT | KEY CERTIFICATE ask HOST AUTHORITY BYTES [METHOD].
+// node:http2 as an HBONE peer of a real proxy:
+// KEY CERTIFICATE serve PORT | KEY CERTIFICATE ask HOST AUTHORITY BYTES [METHOD [HEADERS as JSON]].
 // The server echoes every tunnel; the client sends random bytes, ends its half, and tells in one line of JSON what came back.
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -10,8 +11,9 @@ function tell(line: Readonly<Record<string, unknown>>): void {
   process.stdout.write(`${JSON.stringify(line)}\n`)
 }
 
-const [keyFile = '', certificateFile = '', role, where = '', authority = '', bytes = '0', method = 'CONNECT'] =
-  process.argv.slice(2)
+const [keyFile = '', certificateFile = '', role, ...words] = process.argv.slice(2)
+const [where = '', authority = '', bytes = '0', method = 'CONNECT', more = '{}'] = words
+const moreHeaders: Readonly<Record<string, string>> = JSON.parse(more)
 const credentials = {
   key: readFileSync(keyFile),
   cert: readFileSync(certificateFile),
@@ -34,7 +36,8 @@ function serve(port: number): void {
 
 function request(session: ClientHttp2Session, target: string, size: number): Promise<void> {
   const isTunnel = method === 'CONNECT'
-  const headers = { ':method': method, ':authority': target, ...(isTunnel ? {} : { ':scheme': 'https', ':path': '/' }) }
+  const url = isTunnel ? {} : { ':scheme': 'https', ':path': '/' }
+  const headers = { ':method': method, ':authority': target, ...url, ...moreHeaders }
   const stream = session.request(headers, { endStream: !isTunnel })
   const [sent, received] = [createHash('sha256'), createHash('sha256')]
   let [status, count]: [unknown, number] = [undefined, 0]

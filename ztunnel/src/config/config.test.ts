@@ -1,12 +1,16 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError } from './environment.ts'
 import { describeVariables, readConfig } from './config.ts'
+import { whyUnreadable } from './why-unreadable.ts'
 
 const minimal = { XDS_ADDRESS: '', LOCAL_XDS_PATH: '/etc/mesh.yaml', LOCAL_PODS_PATH: '/etc/pods.yaml' }
 
-function problemsOf(values: Record<string, string>): readonly string[] {
+function problemsOf(values: Record<string, string>, why?: typeof whyUnreadable): readonly string[] {
   try {
-    readConfig(values)
+    readConfig(values, why)
     return []
   } catch (error) {
     return error instanceof ConfigError ? error.problems : [`unexpected: ${String(error)}`]
@@ -65,6 +69,91 @@ void t.test('every problem is reported, each with its variable', async (t) => {
       `${name} is named`,
     )
   }
+})
+
+void t.test('what cannot stand in an identity is refused', async (t) => {
+  const problems = problemsOf({
+    ...minimal,
+    TRUST_DOMAIN: 'a,b',
+    PROXY_MODE: 'dedicated',
+    PROXY_WORKLOAD_INFO: 'bad ns/name/s"x',
+  })
+  t.equal(problems.length, 3)
+  t.match(problems.join('\n'), /TRUST_DOMAIN="a,b" is refused: "a,b" is no trust domain: use/)
+  t.match(problems.join('\n'), /PROXY_WORKLOAD_INFO=.* is refused: "bad ns" cannot stand in an identity/)
+  t.match(problems.join('\n'), /PROXY_WORKLOAD_INFO=.* is refused: "s\\"x" cannot stand in an identity/)
+  t.equal(readConfig({ ...minimal, TRUST_DOMAIN: '' }).worker.trustDomain, 'cluster.local')
+})
+
+void t.test('a mark that the redirection rules cannot tell from others is refused', async (t) => {
+  for (const mark of ['0', '-1', '1.5', '4096', '5433', '0x1539', '4294967295', '273', '0x111', '0x1111'])
+    t.match(problemsOf({ ...minimal, PACKET_MARK: mark }), [/^PACKET_MARK=.* from 1 to 4095, .* not 273/], mark)
+  for (const mark of ['1', '4095', '0x539', '272'])
+    t.equal(readConfig({ ...minimal, PACKET_MARK: mark }).worker.packetMark, Number(mark))
+})
+
+void t.test('what would be refused later is refused here', async (t) => {
+  const problems = problemsOf({
+    ...minimal,
+    RUST_LOG: 'loud',
+    CA_HEADER_XYZ: 'secré',
+    'CA_HEADER_a b': 'x',
+    'CA_HEADER_x-bin': 'x',
+    SECRET_TTL: '0',
+    KEEPALIVE_TIME: '32768s',
+    KEEPALIVE_INTERVAL: '0',
+    KEEPALIVE_RETRIES: '128',
+  })
+  for (const pattern of [
+    /^RUST_LOG="loud" is refused: "loud" is none of off, error/,
+    /^CA_HEADER_XYZ cannot be sent as gRPC metadata/,
+    /^CA_HEADER_a b cannot be sent/,
+    /^CA_HEADER_x-bin cannot be sent/,
+    /^SECRET_TTL="0" must be a duration of at least 1s$/,
+    /^KEEPALIVE_TIME="32768s" must be a duration of at least 1ms and at most 32767s$/,
+    /^KEEPALIVE_INTERVAL="0" must be/,
+    /^KEEPALIVE_RETRIES="128" must be/,
+  ])
+    t.ok(
+      problems.some((sentence) => pattern.test(sentence)),
+      String(pattern),
+    )
+  t.equal(problems.length, 8)
+  t.notMatch(problems.join(), 'secr', 'a header may be a secret')
+  const longest = { ...minimal, KEEPALIVE_TIME: '32767s', KEEPALIVE_INTERVAL: '32767s', KEEPALIVE_RETRIES: '127' }
+  t.same(readConfig({ ...longest, RUST_LOG: 'access=debug', CA_HEADER_XYZ: 'x' }).worker.keepAlive, {
+    timeS: 32_767,
+    intervalS: 32_767,
+    retries: 127,
+  })
+  t.match(problemsOf({ ...longest, USER_TIMEOUT_ENABLED: 'true' }), [/^USER_TIMEOUT_ENABLED: .* 4194176 s, more than/])
+})
+
+void t.test('files that cannot be read are told together, with their variables', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-config-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  const [file, missing, nowhere] = [join(directory, 'file'), join(directory, 'missing'), join(directory, 'no', 'where')]
+  writeFileSync(file, '')
+  const others = { XDS_ADDRESS: '', AMBIT_HOST_NETNS: 'none' }
+  t.strictSame(
+    problemsOf(
+      { ...others, LOCAL_XDS_PATH: missing, LOCAL_PODS_PATH: nowhere, CRL_PATH: nowhere, AMBIT_HOST_NETNS: missing },
+      whyUnreadable,
+    ),
+    [
+      `LOCAL_XDS_PATH="${missing}" cannot be read: there is no such file`,
+      `LOCAL_PODS_PATH="${nowhere}" cannot be read: there is no directory ${directory}/no`,
+      `AMBIT_HOST_NETNS="${missing}" cannot be read: there is no such file`,
+      `CRL_PATH="${nowhere}" cannot be read: there is no directory ${directory}/no`,
+    ],
+  )
+  t.match(problemsOf({ ...others, LOCAL_XDS_PATH: directory, LOCAL_PODS_PATH: file }, whyUnreadable), [
+    /^LOCAL_XDS_PATH=.* it is a directory$/,
+  ])
+  t.strictSame(
+    problemsOf({ ...others, LOCAL_XDS_PATH: file, LOCAL_PODS_PATH: file, CRL_PATH: missing }, whyUnreadable),
+    [],
+  )
 })
 
 void t.test('durations, grace periods and worker counts', async (t) => {

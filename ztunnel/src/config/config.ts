@@ -1,6 +1,10 @@
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { Environment, problem, type Problem, type Variable } from './environment.ts'
+import { parseIdentityPart, parseTrustDomain } from '@ambit/shared/identity'
+import { isCaHeader } from '@ambit/shared/ca/client'
+import { LogLevels } from '@ambit/shared/telemetry'
+import { CONNECTION_MARK, MARK_MASK } from '../linux/in-pod-rules.ts'
+import { accepted, Environment, Problem, problem, type Variable, type WhyUnreadable } from './environment.ts'
 
 /** Who a pod is; with PROXY_MODE=dedicated the one pod that the proxy serves. */
 export interface PodIdentity {
@@ -70,9 +74,15 @@ export interface ZtunnelConfig {
 const DEFAULT_TOKEN_PATH = './var/run/secrets/tokens/istio-token'
 const DEFAULT_ROOT_PATH = './var/run/secrets/istio/root-cert.pem'
 
-/** Reads Istio's variables where one exists. Throws ConfigError that lists every problem. The result is frozen. */
-export function readConfig(values: Readonly<Record<string, string | undefined>>): ZtunnelConfig {
-  const environment = new Environment(values)
+/**
+ * Reads Istio's variables where one exists. Throws ConfigError that lists every problem, with `whyUnreadable` also that a
+ * file cannot be read. The result is frozen.
+ */
+export function readConfig(
+  values: Readonly<Record<string, string | undefined>>,
+  whyUnreadable?: WhyUnreadable,
+): ZtunnelConfig {
+  const environment = new Environment(values, whyUnreadable && { whyUnreadable })
   const config = read(environment)
   environment.finish()
   return Object.freeze(config)
@@ -112,17 +122,18 @@ function read(env: Environment): ZtunnelConfig {
       '30s',
       'how often the redirection in the pods is checked and mended; 0s: never',
     ),
-    crlPath: env.optional('CRL_PATH', 'certificate revocation list, PEM or DER; watched') || undefined,
+    crlPath: env.file('CRL_PATH', 'certificate revocation list, PEM or DER; watched', { mayComeLater: true }),
     istioVersion: env.text('ISTIO_META_ISTIO_VERSION', 'unknown', 'tag of the metric istio_build'),
     worker: {
       mode,
       network: env.text('NETWORK', '', 'network of this node'),
       nodeName: env.optional('NODE_NAME', 'name of this node; only its workloads are served') || undefined,
       clusterId: readClusterId(env),
-      trustDomain: env.text(
+      trustDomain: env.parsed(
         'TRUST_DOMAIN',
         'cluster.local',
         'trust domain of the identities that the local file leaves open',
+        accepted(parseTrustDomain),
       ),
       packetMark: readMark(env, mode),
       originalSource: readOriginalSource(env),
@@ -175,7 +186,12 @@ function read(env: Environment): ZtunnelConfig {
         'byte path: handle (native handles, where the self-test passes) or stream (public API, slower)',
       ),
       logFormat: env.oneOf('LOG_FORMAT', 'plain', ['plain', 'json'], 'format of log lines'),
-      logLevel: env.text('RUST_LOG', 'info', 'log level: error, warn, info, debug, or target=level, comma separated'),
+      logLevel: env.parsed(
+        'RUST_LOG',
+        'info',
+        'log level: error, warn, info, debug, or target=level, comma separated',
+        accepted((text) => new LogLevels(text).toString()),
+      ),
     },
   }
 }
@@ -188,12 +204,16 @@ function readDedicatedPod(env: Environment, mode: string): PodIdentity | undefin
     env.report('PROXY_WORKLOAD_INFO must be namespace/name/service-account when PROXY_MODE=dedicated')
     return undefined
   }
+  for (const part of [namespace, serviceAccount]) {
+    const parsed = accepted(parseIdentityPart)(part)
+    if (parsed instanceof Problem) env.report(`PROXY_WORKLOAD_INFO="${text}" ${parsed.sentence}`)
+  }
   return { name, namespace, serviceAccount }
 }
 
 function readLocalMesh(env: Environment): ZtunnelConfig['localMesh'] {
   const xds = env.optional('XDS_ADDRESS', 'must be empty: this version reads the mesh from a local file only')
-  const path = env.optional('LOCAL_XDS_PATH', 'file with workloads, services and policies; reloaded when it changes')
+  const path = env.file('LOCAL_XDS_PATH', 'file with workloads, services and policies; reloaded when it changes')
   const inline = env.optional('LOCAL_XDS', 'the same as text')
   if (xds)
     env.report(
@@ -210,6 +230,7 @@ function readPodsPath(env: Environment, mode: string): string | undefined {
     'LOCAL_PODS_PATH',
     'shared mode: file that names the pods of this node and their network namespaces; reloaded when it changes',
   )
+  if (mode === 'shared') env.checkFile('LOCAL_PODS_PATH', path || undefined)
   if (mode === 'shared' && !path) env.report('set LOCAL_PODS_PATH: in shared mode it names the pods to capture')
   return path || undefined
 }
@@ -222,6 +243,7 @@ function readHostNamespace(env: Environment, mode: string): string | undefined {
   )
   if (mode !== 'shared' || path === 'none') return undefined
   if (!path.startsWith('/')) env.report(`AMBIT_HOST_NETNS="${path}" must be an absolute path, or none`)
+  else env.checkFile('AMBIT_HOST_NETNS', path)
   return path
 }
 
@@ -237,8 +259,13 @@ function readCa(env: Environment): ZtunnelConfig['ca'] {
     ),
     alternativeHostname: env.optional('ALT_CA_HOSTNAME', 'another name that the CA server may have') || undefined,
     token: readToken(token),
-    headers: env.prefixed('CA_HEADER_', 'further gRPC metadata for the CA'),
-    secretTtlMs: env.durationMs('SECRET_TTL', '24h', 'lifetime asked for certificates'),
+    headers: env.prefixed('CA_HEADER_', 'further gRPC metadata for the CA', {
+      isGood: isCaHeader,
+      wanted:
+        'cannot be sent as gRPC metadata: a name has letters, digits and . - _ and does not end in -bin, a value is printable ASCII',
+    }),
+    // A request says how many seconds.
+    secretTtlMs: env.durationMs('SECRET_TTL', '24h', 'lifetime asked for certificates', { min: '1s' }),
   }
 }
 
@@ -262,16 +289,16 @@ function readClusterId(env: Environment): string {
 function readMark(env: Environment, mode: string): number | undefined {
   const text = env.optional(
     'PACKET_MARK',
-    'SO_MARK of sockets in pods; must match the redirection rules',
+    'SO_MARK of sockets in pods; must match the redirection rules: 1 to 4095, not 273',
     '1337 in shared mode',
   )
   if (!text) return mode === 'shared' ? 1337 : undefined
   const mark = Number(text)
-  if (!Number.isInteger(mark) || mark < 1 || mark > 0xffff_ffff) {
-    env.report(`PACKET_MARK="${text}" must be a whole number from 1 to 4294967295`)
-    return undefined
-  }
-  return mark
+  if (Number.isInteger(mark) && mark >= 1 && mark <= MARK_MASK && mark !== CONNECTION_MARK) return mark
+  env.report(
+    `PACKET_MARK="${text}" must be a whole number from 1 to ${MARK_MASK}, for the redirection rules compare 12 bits, and not ${CONNECTION_MARK}, which they set themselves`,
+  )
+  return undefined
 }
 
 function readOriginalSource(env: Environment): boolean | undefined {
@@ -284,12 +311,20 @@ function readOriginalSource(env: Environment): boolean | undefined {
   return text === 'true'
 }
 
+/** Whole seconds; what Linux takes for TCP_KEEPIDLE and TCP_KEEPINTVL (tcp(7), MAX_TCP_KEEPIDLE). */
+const KEEPALIVE_RANGE = { min: '1ms', max: '32767s' }
+/** TCP_USER_TIMEOUT is an int. */
+const MAX_USER_TIMEOUT_MS = 0x7fff_ffff
+
 function readKeepAlive(env: Environment): WorkerConfig['keepAlive'] {
-  const enabled = env.boolean('KEEPALIVE_ENABLED', true, 'TCP keepalive on data connections')
-  const timeS = Math.ceil(
-    env.durationMs('KEEPALIVE_TIME', '180s', 'idle time before the first keepalive probe') / 1_000,
+  const enabled = env.boolean(
+    'KEEPALIVE_ENABLED',
+    true,
+    'TCP keepalive on data connections, except those accepted on 15008',
   )
-  const intervalS = Math.ceil(env.durationMs('KEEPALIVE_INTERVAL', '180s', 'time between keepalive probes') / 1_000)
+  const timeMs = env.durationMs('KEEPALIVE_TIME', '180s', 'idle time before the first keepalive probe', KEEPALIVE_RANGE)
+  const intervalMs = env.durationMs('KEEPALIVE_INTERVAL', '180s', 'time between keepalive probes', KEEPALIVE_RANGE)
+  const [timeS, intervalS] = [Math.ceil(timeMs / 1_000), Math.ceil(intervalMs / 1_000)]
   const retries = env.integer('KEEPALIVE_RETRIES', 9, { min: 1, max: 127 }, 'unanswered probes that end a connection')
   return enabled ? { timeS, intervalS, retries } : undefined
 }
@@ -297,7 +332,12 @@ function readKeepAlive(env: Environment): WorkerConfig['keepAlive'] {
 function readUserTimeout(env: Environment, keepAlive: WorkerConfig['keepAlive']): number | undefined {
   const enabled = env.boolean('USER_TIMEOUT_ENABLED', false, 'TCP_USER_TIMEOUT of keepalive time + retries × interval')
   if (!enabled || !keepAlive) return undefined
-  return (keepAlive.timeS + keepAlive.retries * keepAlive.intervalS) * 1_000
+  const timeoutMs = (keepAlive.timeS + keepAlive.retries * keepAlive.intervalS) * 1_000
+  if (timeoutMs > MAX_USER_TIMEOUT_MS)
+    env.report(
+      `USER_TIMEOUT_ENABLED: keepalive time + retries × interval is ${timeoutMs / 1_000} s, more than the ${MAX_USER_TIMEOUT_MS / 1_000} s of Linux`,
+    )
+  return timeoutMs
 }
 
 /** Istio: grace above 10 s leaves 5 s to spare, a smaller one 1 s; without either 5 s. */

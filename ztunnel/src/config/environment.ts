@@ -1,4 +1,4 @@
-import { MeshError } from '@ambit/shared/errors'
+import { MeshError, messageOf } from '@ambit/shared/errors'
 
 /** One variable that the program reads, as `--help` shows it. */
 export interface Variable {
@@ -23,19 +23,39 @@ export class ConfigError extends MeshError<'invalid-configuration'> {
   }
 }
 
+/** Says why a file cannot be read; undefined where it can, or where it may come later and its directory is there. */
+export type WhyUnreadable = (path: string, mayComeLater: boolean) => string | undefined
+
+export interface EnvironmentOptions {
+  readonly describing?: boolean
+  /** Without it no file is looked at. */
+  readonly whyUnreadable?: WhyUnreadable
+}
+
+/** Durations as they are written, both included. */
+export interface DurationRange {
+  readonly min?: string
+  readonly max?: string
+}
+
 /**
  * Reads environment variables, remembers what was asked for (that is the help text) and collects problems instead of
  * throwing at the first. After a problem the fallback is returned so that reading goes on; `finish` throws.
  */
 export class Environment {
   readonly #values: Readonly<Record<string, string | undefined>>
+  readonly #whyUnreadable: WhyUnreadable
   readonly #problems: string[] = []
   readonly variables: Variable[] = []
   /** True when only the help text is wanted: a variable that is missing is then no problem. */
   readonly describing: boolean
 
-  constructor(values: Readonly<Record<string, string | undefined>>, { describing = false } = {}) {
+  constructor(
+    values: Readonly<Record<string, string | undefined>>,
+    { describing = false, whyUnreadable = () => undefined }: EnvironmentOptions = {},
+  ) {
     this.#values = values
+    this.#whyUnreadable = whyUnreadable
     this.describing = describing
   }
 
@@ -67,14 +87,30 @@ export class Environment {
     })
   }
 
-  /** `10s`, `5m`, `1m30s`, `500ms`, or a plain number of seconds; the result is in milliseconds. */
-  durationMs(name: string, fallback: string, meaning: string): number {
-    return this.#parsed(
-      name,
-      fallback,
-      meaning,
-      (text) => parseDurationMs(text) ?? problem('must be a duration like 10s, 5m, 1m30s or 500ms'),
-    )
+  /** `10s`, `5m`, `1m30s`, `500ms`, or a plain number of seconds, within the range; the result is in milliseconds. */
+  durationMs(name: string, fallback: string, meaning: string, range: DurationRange = {}): number {
+    const { min = '0s', max } = range
+    const minMs = parseDurationMs(min) ?? 0
+    const maxMs = (max === undefined ? undefined : parseDurationMs(max)) ?? Number.MAX_SAFE_INTEGER
+    return this.#parsed(name, fallback, meaning, (text) => {
+      const durationMs = parseDurationMs(text)
+      if (durationMs === undefined) return problem('must be a duration like 10s, 5m, 1m30s or 500ms')
+      if (durationMs >= minMs && durationMs <= maxMs) return durationMs
+      return problem(`must be a duration of at least ${min}${max === undefined ? '' : ` and at most ${max}`}`)
+    })
+  }
+
+  /** The path of a file; that it cannot be read is a problem. One that may come later needs only its directory. */
+  file(name: string, meaning: string, { mayComeLater = false } = {}): string | undefined {
+    const path = this.optional(name, meaning) || undefined
+    this.checkFile(name, path, mayComeLater)
+    return path
+  }
+
+  /** Reports a file that cannot be read. */
+  checkFile(name: string, path: string | undefined, mayComeLater = false): void {
+    const why = path === undefined ? undefined : this.#whyUnreadable(path, mayComeLater)
+    if (why !== undefined) this.report(`${name}="${path}" cannot be read: ${why}`)
   }
 
   oneOf<const T extends string>(name: string, fallback: T, choices: readonly T[], meaning: string): T {
@@ -89,12 +125,19 @@ export class Environment {
     return this.#parsed(name, fallback, meaning, parse)
   }
 
-  /** All variables that start with the prefix, the prefix taken off. */
-  prefixed(prefix: string, meaning: string): Record<string, string> {
+  /** All variables that start with the prefix, the prefix taken off. One that `isGood` refuses is a problem; its value is not shown. */
+  prefixed(
+    prefix: string,
+    meaning: string,
+    { isGood, wanted }: { readonly isGood: (name: string, value: string) => boolean; readonly wanted: string },
+  ): Record<string, string> {
     this.variables.push({ name: `${prefix}*`, fallback: '', meaning })
     const found: Record<string, string> = {}
     for (const [name, value] of Object.entries(this.#values)) {
-      if (name.startsWith(prefix) && value !== undefined) found[name.slice(prefix.length)] = value
+      if (!name.startsWith(prefix) || value === undefined) continue
+      const rest = name.slice(prefix.length)
+      if (isGood(rest, value)) found[rest] = value
+      else this.report(`${clipped(name)} ${wanted}`)
     }
     return found
   }
@@ -131,6 +174,17 @@ export class Problem {
 /** What a parser answers for a value that it refuses. */
 export function problem(sentence: string): Problem {
   return new Problem(sentence)
+}
+
+/** A parser that throws for what it refuses, as one that answers a problem. */
+export function accepted<T>(parse: (text: string) => T): (text: string) => T | Problem {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      return problem(`is refused: ${messageOf(error)}`)
+    }
+  }
 }
 
 const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }

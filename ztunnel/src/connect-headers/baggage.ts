@@ -4,7 +4,13 @@ import type { Baggage } from '@ambit/shared/telemetry'
 /** Bytes of baggage that are looked at; the rest of a longer header is not. */
 const MAX_BYTES = 8_192
 
-/** What a workload tells about itself in Istio's order, empty values left out. Not percent-encoded, as Istio. */
+/** A value that can stand in the header as it is: printable ASCII without the separator. */
+const SPEAKABLE = /^[\x21-\x2b\x2d-\x7e]+$/
+
+/**
+ * What a workload tells about itself in Istio's order; empty values and such as no header can hold are left out. Not
+ * percent-encoded, as Istio.
+ */
 export function encodeBaggage(workload: Workload): string {
   const { locality } = workload
   const members = [
@@ -16,7 +22,7 @@ export function encodeBaggage(workload: Workload): string {
     ['cloud.region', locality.region],
     ['cloud.availability_zone', locality.zone],
   ]
-  return members.flatMap(([key, value]) => (value ? `${key}=${value}` : [])).join(',')
+  return members.flatMap(([key, value]) => (value && SPEAKABLE.test(value) ? `${key}=${value}` : [])).join(',')
 }
 
 type MutableBaggage = { -readonly [Key in keyof Baggage]: Baggage[Key] }

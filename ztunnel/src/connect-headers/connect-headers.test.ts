@@ -90,6 +90,16 @@ void t.test('baggage tells Istio’s members in its order, without those that ar
     encodeBaggage({ ...full, canonicalRevision: '', locality: { region: '', zone: '', subzone: '' } }),
     'k8s.cluster.name=one,k8s.namespace.name=shop,k8s.cronjob.name=nightly,service.name=batch',
   )
+  t.equal(
+    encodeBaggage({
+      ...full,
+      workloadName: 'サーバー',
+      canonicalName: 'a,service.version=b',
+      canonicalRevision: 'v\r\n2',
+    }),
+    'k8s.cluster.name=one,k8s.namespace.name=shop,cloud.region=r,cloud.availability_zone=z',
+    'what no header can hold, or would be read as more than one member',
+  )
 })
 
 void t.test('baggage of a peer: all headers, later ones win, what is unknown is ignored', async (t) => {

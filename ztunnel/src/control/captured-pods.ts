@@ -17,6 +17,8 @@ export interface CapturedPodsOptions {
   readonly listen: ListenOptions
   /** false in dedicated mode: whoever runs the proxy directs the traffic to it. */
   readonly redirect: boolean
+  /** Namespaces that are no pod's, by id, and whose they are. */
+  readonly reserved: ReadonlyMap<string, string>
   /** Where probes of the node's own processes are let past the proxy. */
   readonly probes: ProbeBypass | undefined
   /** Pods taken in and let go. */
@@ -76,15 +78,33 @@ export class CapturedPods {
     return this.#pending
   }
 
-  /** Resolves when the change is done. A pod that fails is logged, stays pending and is tried again every 5 s. */
+  /**
+   * Resolves when the change is done, and never rejects. A pod that fails is logged, stays pending and is tried again every
+   * 5 s.
+   */
   change(added: readonly PodPlace[], removed: readonly string[]): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const uid of removed) await this.#release(uid)
+      await this.#captureAll(added)
+    })
+  }
+
+  /** Whatever goes wrong in one change, the next one has its turn. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(async () => {
       if (this.#isStopped) return
-      for (const uid of removed) await this.#release(uid)
-      await Promise.all(added.map((place) => this.#capture(place)))
-      this.#changed()
+      try {
+        await work()
+        this.#changed()
+      } catch (error) {
+        this.#options.log.error('a change of the pods failed', { error: messageOf(error) })
+      }
     })
     return this.#queue
+  }
+
+  async #captureAll(places: readonly PodPlace[]): Promise<void> {
+    await Promise.all(places.map((place) => this.#capture(place)))
   }
 
   /** Lets go of the listeners, for drain, and takes no more changes. The redirection stays: a successor serves it, and without one the pods fail closed. */
@@ -101,9 +121,11 @@ export class CapturedPods {
 
   async #capture(place: PodPlace): Promise<void> {
     const { log } = this.#options
+    if (this.#captured.has(place.uid)) return
     try {
       const captured = this.#serve(place)
       try {
+        this.#options.onListening(captured)
         await this.#letProbesPass(captured)
         await captured.redirection?.install()
       } catch (error) {
@@ -120,19 +142,29 @@ export class CapturedPods {
     }
   }
 
-  /** Opens the pod's listeners, all or none, and lets the workers accept from them. */
+  /** Opens the pod's listeners, all or none; they are closed by `#end`. */
   #serve(place: PodPlace): CapturedPod {
     const namespace = NetworkNamespace.open(place.netns)
     try {
+      const owner = this.#ownerOf(namespace)
+      if (owner) throw new Error(`the network namespace ${place.netns} is that of ${owner}`)
       const listeners = openListeners(this.#options.io, namespace, this.#options.listen)
       const captured = { pod: place, listeners, namespace, redirection: this.#redirection(namespace) }
       this.#serving.set(place.uid, captured)
-      this.#options.onListening(captured)
       return captured
     } catch (error) {
       namespace.close()
       throw error
     }
+  }
+
+  /**
+   * Who has the namespace already; undefined where a pod may have it. Two pods in one would share each other's connections,
+   * and the one that leaves would take the redirection along. In the node's own all of its traffic would be redirected.
+   */
+  #ownerOf({ id }: NetworkNamespace): string | undefined {
+    const other = [...this.#serving.values()].find(({ namespace }) => namespace.id === id)
+    return other ? `pod ${nameOf(other.pod)}` : this.#options.reserved.get(id)
   }
 
   /** Nothing is redirected to the pod's listeners (any more). */
@@ -180,7 +212,9 @@ export class CapturedPods {
     } catch {
       return // The pod is gone, and its rules with it.
     }
-    await this.#stopRedirecting(place, this.#redirection(namespace))
+    // What is redirected in the namespace of another is not this pod's.
+    const isOwn = this.#ownerOf(namespace) === undefined
+    await this.#stopRedirecting(place, isOwn ? this.#redirection(namespace) : undefined)
     namespace.close()
   }
 
@@ -194,12 +228,14 @@ export class CapturedPods {
   }
 
   #changed(): void {
+    if (this.#isStopped || this.#pending.size === 0) this.#cancelRetry()
+    else
+      this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
+        this.#retry = undefined
+        // Who is pending is read when it is our turn: a change before us may have removed or captured some.
+        void this.#inTurn(() => this.#captureAll([...this.#pending.values()]))
+      })
     this.#options.onChanged()
-    if (this.#isStopped || this.#pending.size === 0) return this.#cancelRetry()
-    this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
-      this.#retry = undefined
-      void this.change([...this.#pending.values()], [])
-    })
   }
 }
 

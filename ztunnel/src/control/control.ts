@@ -1,7 +1,8 @@
+import { setImmediate } from 'node:timers/promises'
 import { createCaClient, type CaClient } from '@ambit/shared/ca/client'
 import { CertificateManager } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
-import { SpiffeId } from '@ambit/shared/identity'
+import { messageOf } from '@ambit/shared/errors'
 import { selectIo, type ByteIo } from '@ambit/shared/io'
 import { Mesh, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
@@ -18,6 +19,8 @@ import { handOver } from './hand-over.ts'
 import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
 import { Observability } from './observability.ts'
+import { PodIdentities } from './pod-identities.ts'
+import { reservedNamespaces } from './reserved-namespaces.ts'
 import { WorkerInProcess } from './worker-in-process.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { WorkerProcess, type DataWorker } from './worker-process.ts'
@@ -38,6 +41,7 @@ export class Control {
   readonly #meshFile: LocalFileSource
   readonly #ca: CaClient
   readonly #certificates: NodeCertificates
+  readonly #identities: PodIdentities
   readonly #workers: WorkerPool
   readonly #reports: WorkerReports
   readonly #pods: CapturedPods
@@ -77,6 +81,12 @@ export class Control {
       log: log.scope('identity'),
     })
     this.#certificates = new NodeCertificates(manager, (message) => this.#workers.broadcast(message))
+    // Where the mesh does not know a pod yet, its trust domain is the node's.
+    this.#identities = new PodIdentities({
+      trustDomainOf: ({ namespace, name, serviceAccount }) =>
+        this.#mesh.localWorkload(namespace, name, serviceAccount)?.trustDomain || worker.trustDomain,
+      log: log.scope('identity'),
+    })
     this.#workers = new WorkerPool({
       count: config.workers,
       spawn: (events) =>
@@ -89,7 +99,8 @@ export class Control {
     })
     const metrics = new MetricRegistry({ log })
     this.#reports = new WorkerReports(this.#workers, metrics, clock)
-    const probes = config.hostNamespace ? new ProbeBypass(NetworkNamespace.open(config.hostNamespace)) : undefined
+    const node = config.hostNamespace ? NetworkNamespace.open(config.hostNamespace) : undefined
+    const probes = node && new ProbeBypass(node)
     this.#probes = probes
     this.#pods = new CapturedPods({
       io,
@@ -102,6 +113,8 @@ export class Control {
         userTimeoutMs: worker.userTimeoutMs,
       },
       redirect: worker.mode === 'shared',
+      // A dedicated proxy serves the namespace that it runs in.
+      reserved: worker.mode === 'shared' ? reservedNamespaces(node) : new Map(),
       probes,
       started: metrics.counter(METRICS.proxiesStarted),
       stopped: metrics.counter(METRICS.proxiesStopped),
@@ -193,13 +206,19 @@ export class Control {
     this.#readiness.begin('workload proxy manager')
     await this.#observability.start()
     // Before there are workers: none of them accepts a peer without knowing who is revoked.
-    this.#crlFile?.start()
+    await this.#crlFile?.start()
     this.#workers.start()
-    this.#meshFile.start()
+    try {
+      await this.#meshFile.start()
+    } catch (error) {
+      // Told to end while a large file was read: that is no failure.
+      if (!this.#stopping) throw error
+    }
+    if (this.#stopping) return
     this.#readiness.done('state manager')
     const { dedicatedPod } = this.#config
     if (dedicatedPod) await this.#pods.change([{ ...dedicatedPod, uid: 'dedicated', netns: '/proc/self/ns/net' }], [])
-    else this.#podsFile?.start()
+    else await this.#podsFile?.start()
   }
 
   /** A new worker gets the whole state first and the listeners last: then it can serve at once. */
@@ -228,9 +247,14 @@ export class Control {
     }
   }
 
-  #meshChanged(update: MeshUpdate): void {
-    this.#mesh.apply(update)
-    for (const batch of meshBatches(update)) this.#workers.broadcast({ type: 'mesh', update: batch })
+  /** In parts, as the workers get it: all of a large mesh at once would keep this process busy for a second. */
+  async #meshChanged(update: MeshUpdate): Promise<void> {
+    for (const batch of meshBatches(update)) {
+      // Both before anything else, so that a worker that is welcomed in between misses nothing.
+      this.#mesh.apply(batch)
+      this.#workers.broadcast({ type: 'mesh', update: batch })
+      await setImmediate()
+    }
     this.#wantCertificates()
   }
 
@@ -240,15 +264,13 @@ export class Control {
     this.#wantCertificates()
   }
 
-  /** The identities of the captured pods. Where the mesh does not know a pod yet, its trust domain is the node's. */
+  /** Never throws: what was applied before stays applied, and the certificates stay as they were. */
   #wantCertificates(): void {
-    const identities: SpiffeId[] = []
-    for (const { pod } of this.#pods.captured.values()) {
-      const workload = this.#mesh.localWorkload(pod.namespace, pod.name, pod.serviceAccount)
-      const trustDomain = workload?.trustDomain || this.#config.worker.trustDomain
-      identities.push(SpiffeId.of(trustDomain, pod.namespace, pod.serviceAccount))
+    try {
+      this.#certificates.want(this.#identities.of([...this.#pods.captured.values()].map(({ pod }) => pod)))
+    } catch (error) {
+      this.#logging.log.error('the certificates of the pods stay as they were', { error: messageOf(error) })
     }
-    this.#certificates.want(identities)
   }
 
   async #drain(): Promise<void> {

@@ -27,9 +27,9 @@ export class CrlFile {
     this.#file = new WatchedFile({ path, clock, log, load: (content) => this.#load(content), mayComeLater: true })
   }
 
-  /** Throws where there are lists that cannot be read. */
-  start(): void {
-    this.#file.start()
+  /** Rejects where there are lists that cannot be read. */
+  start(): Promise<void> {
+    return this.#file.start()
   }
 
   stop(): void {

@@ -44,8 +44,9 @@ export function openListeners(io: ByteIo, namespace: NetworkNamespace, options: 
         mark: options.mark,
         reusePort: options.reusePort,
         transparent: options.originalSource,
-        keepAlive: options.keepAlive,
-        userTimeoutMs: options.userTimeoutMs,
+        // Tunnels are kept alive by HTTP/2's PING, as Istio's are.
+        keepAlive: role === 'inbound' ? undefined : options.keepAlive,
+        userTimeoutMs: role === 'inbound' ? undefined : options.userTimeoutMs,
       })
       opened.push({ role, handle: io.adopt(fd), transparent })
     }

@@ -1,5 +1,5 @@
 import type { Clock } from '@ambit/shared/clock'
-import { METRICS, type MetricRegistry } from '@ambit/shared/telemetry'
+import { METRICS, OpenTally, type MetricRegistry } from '@ambit/shared/telemetry'
 import type { FromWorker, PodConnections } from '../messages.ts'
 import type { WorkerPool } from './worker-pool.ts'
 import type { DataWorker } from './worker-process.ts'
@@ -23,6 +23,8 @@ export class WorkerReports {
   readonly #metrics: MetricRegistry
   readonly #clock: Clock
   readonly #rounds = new Map<number, Round>()
+  /** One for each worker that runs. */
+  readonly #open = new Map<DataWorker, OpenTally>()
   #nextId = 1
   #stopped = false
 
@@ -34,16 +36,24 @@ export class WorkerReports {
   }
 
   receive(worker: DataWorker, report: Report): void {
+    // What was still in the channel when a worker died: its connections are counted as closed already.
+    if (!this.#pool.workers.has(worker)) return
     this.#metrics.merge(report.metrics, String(worker.pid), Object.values(METRICS))
+    const open = this.#open.get(worker) ?? new OpenTally()
+    open.add(report.metrics)
+    this.#open.set(worker, open)
     const round = this.#rounds.get(report.id)
     if (!round?.waitingFor.delete(worker)) return
     round.reports.push(report)
     if (round.waitingFor.size === 0) round.done()
   }
 
-  /** A worker died: what it counted stays, what it had open is gone. */
+  /** A worker died: what it counted stays, and what it had open by its last report counts as closed, for so it is. */
   gone(worker: DataWorker): void {
-    this.#metrics.removeSource(String(worker.pid))
+    const pid = String(worker.pid)
+    this.#metrics.removeSource(pid)
+    this.#metrics.merge(this.#open.get(worker)?.cut() ?? [], pid, Object.values(METRICS))
+    this.#open.delete(worker)
     for (const round of this.#rounds.values()) {
       if (round.waitingFor.delete(worker) && round.waitingFor.size === 0) round.done()
     }

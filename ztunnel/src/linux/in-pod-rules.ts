@@ -5,9 +5,10 @@ export const IN_POD_TABLE = 'ambit-inpod'
 export const PROBE_ADDRESS_V4 = '169.254.7.127'
 export const PROBE_ADDRESS_V6 = 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff'
 
-const MASK = '0xfff'
+/** The bits of a packet's mark that the rules look at, as Istio's do: the others are free for whoever else marks packets. */
+export const MARK_MASK = 0xfff
 /** The mark of packets that answer a connection which the proxy dialled. */
-const CONNECTION_MARK = '0x111'
+export const CONNECTION_MARK = 0x111
 
 /**
  * The redirection of one pod, IPv4 and IPv6, as one atomic script that replaces what was there; established connections live
@@ -20,19 +21,21 @@ const CONNECTION_MARK = '0x111'
  * are routed back: routing the proxy's own ones again cost 6 % of its time at 64 connections' requests.
  */
 export function inPodRules(packetMark: number): string {
-  const mark = `0x${(packetMark & 0xfff).toString(16)}`
+  const [mark, mask, connection] = [packetMark & MARK_MASK, MARK_MASK, CONNECTION_MARK].map(
+    (number) => `0x${number.toString(16)}`,
+  )
   return `add table inet ${IN_POD_TABLE}
 delete table inet ${IN_POD_TABLE}
 table inet ${IN_POD_TABLE} {
   chain zone {
     type filter hook output priority raw; policy accept;
-    meta mark & ${MASK} == ${mark} oif "lo" ct original zone set 2
+    meta mark & ${mask} == ${mark} oif "lo" ct original zone set 2
   }
   chain route_back {
     type route hook output priority mangle; policy accept;
     comment "notes a connection that the proxy dials over lo; the application's answers on it go back to the proxy over lo"
-    meta mark & ${MASK} == ${mark} oif "lo" ct state new ct mark set ct mark & 0xfffff000 | ${CONNECTION_MARK}
-    meta mark & ${MASK} != ${mark} ct mark & ${MASK} == ${CONNECTION_MARK} meta mark set ct mark
+    meta mark & ${mask} == ${mark} oif "lo" ct state new ct mark set ct mark & 0xfffff000 | ${connection}
+    meta mark & ${mask} != ${mark} ct mark & ${mask} == ${connection} meta mark set ct mark
   }
   chain inbound {
     type nat hook prerouting priority dstnat; policy accept;
@@ -40,14 +43,14 @@ table inet ${IN_POD_TABLE} {
     ip6 saddr ${PROBE_ADDRESS_V6} meta l4proto tcp accept
     ip daddr 127.0.0.0/8 accept
     ip6 daddr ::1 accept
-    meta mark & ${MASK} != ${mark} tcp dport != 15008 redirect to :15006
+    meta mark & ${mask} != ${mark} tcp dport != 15008 redirect to :15006
   }
   chain outbound {
     type nat hook output priority -100; policy accept;
     ip daddr ${PROBE_ADDRESS_V4} accept
     ip6 daddr ${PROBE_ADDRESS_V6} accept
     oifname "lo" accept
-    meta mark & ${MASK} == { ${mark}, ${CONNECTION_MARK} } accept
+    meta mark & ${mask} == { ${mark}, ${connection} } accept
     meta l4proto tcp redirect to :15001
   }
 }

@@ -9,6 +9,7 @@ export { addressesIn, Redirection } from './redirection.ts'
 export {
   listenTcp,
   originalDestination,
+  PORT_WINDOWS,
   prepareTcp,
   type KeepAlive,
   type ListenOptions,

@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { CONNECTION_MARK, MARK_MASK } from './in-pod-rules.ts'
 import { AF_INET, AF_INET6, SystemCallError } from './libc.ts'
 import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, netlinkMessage, NLM_F_ACK, withNetlink } from './netlink.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
@@ -6,8 +7,6 @@ import type { NetworkNamespace } from './network-namespace.ts'
 /** Istio's numbers: packets marked 0x111 look into table 100, which delivers everything locally. */
 const TABLE = 100
 const PREFERENCE = 32_764
-const CONNECTION_MARK = 0x111
-const MARK_MASK = 0xfff
 
 const RTM_NEWROUTE = 24
 const RTM_DELROUTE = 25

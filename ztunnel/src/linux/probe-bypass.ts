@@ -11,7 +11,9 @@ export class ProbeBypass {
   readonly #table: NftTable
   /** Of each captured pod. */
   readonly #addresses = new Map<string, readonly string[]>()
-  #running: Promise<void> = Promise.resolve()
+  /** The end of what is under way and waiting. */
+  #last: Promise<unknown> = Promise.resolve()
+  /** The change that waits; what comes meanwhile goes along with it. */
   #next: Promise<void> | undefined
 
   constructor(node: NetworkNamespace) {
@@ -30,30 +32,37 @@ export class ProbeBypass {
     return this.#apply()
   }
 
-  /** Compares with what was installed and mends what someone changed. */
-  async mend(): Promise<'intact' | 'mended'> {
-    await this.#next
-    if (this.#addresses.size === 0 || (await this.#table.isIntact())) return 'intact'
-    await this.#apply()
-    return 'mended'
+  /** Compares with what was installed and mends what someone changed; waits for what is under way. */
+  mend(): Promise<'intact' | 'mended'> {
+    return this.#oneAtATime(async () => {
+      // A change that waits makes all of it anew.
+      if (this.#next || this.#addresses.size === 0 || (await this.#table.isIntact())) return 'intact'
+      await this.#install()
+      return 'mended'
+    })
   }
 
   close(): void {
     this.#node.close()
   }
 
-  /** One script at a time; changes that come meanwhile go together into the next one. */
   #apply(): Promise<void> {
-    this.#next ??= this.#running
-      .catch(() => {}) // whoever asked for it was told
-      .then(() => {
-        this.#running = this.#next ?? Promise.resolve()
-        this.#next = undefined
-        const addresses = [...this.#addresses.values()].flat()
-        return addresses.length === 0
-          ? this.#table.remove(removeProbeRules())
-          : this.#table.apply(probeRules(addresses))
-      })
+    this.#next ??= this.#oneAtATime(() => {
+      this.#next = undefined
+      return this.#install()
+    })
     return this.#next
+  }
+
+  #install(): Promise<void> {
+    const addresses = [...this.#addresses.values()].flat()
+    return addresses.length === 0 ? this.#table.remove(removeProbeRules()) : this.#table.apply(probeRules(addresses))
+  }
+
+  /** Whoever mends must not take half of a change for someone else's. */
+  #oneAtATime<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work, work)
+    this.#last = result.catch(() => {}) // whoever asked for it is told
+    return result
   }
 }

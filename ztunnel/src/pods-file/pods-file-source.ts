@@ -23,9 +23,9 @@ export class PodsFileSource {
     this.#file = new WatchedFile({ path, clock, log, load: (content) => this.#load(content.toString('utf8')) })
   }
 
-  /** Throws where the first load fails. */
-  start(): void {
-    this.#file.start()
+  /** Rejects where the first load fails. */
+  start(): Promise<void> {
+    return this.#file.start()
   }
 
   stop(): void {

@@ -4,7 +4,7 @@ import { parseLocalFile } from '@ambit/shared/mesh/local'
 import { formatSocketAddress } from '@ambit/shared/io'
 import t from 'tap'
 import { parseAuthority } from '../connect-headers/index.ts'
-import { resolveInbound, routeOutbound } from './index.ts'
+import { resolveInbound, routeAgain, routeOutbound, type OutboundRequest, type OutboundRoute } from './index.ts'
 
 function meshOf(yaml: string): Mesh {
   const mesh = new Mesh({ nodeName: 'local-node' })
@@ -20,17 +20,23 @@ function workloadOf(mesh: Mesh, address: string): Workload {
 
 /** One line: how it is carried, to where, and for HBONE what is asked for there; a refusal's message else. */
 function outbound(mesh: Mesh, destination: string, exclude: readonly string[] = []): string {
+  return told(routeOutbound(mesh, { ...requestFor(mesh, destination), exclude: new Set(exclude) }))
+}
+
+function requestFor(mesh: Mesh, destination: string): OutboundRequest {
   const target = parseAuthority(destination)
   if (target?.kind !== 'address') throw new Error(`${destination} is no address`)
-  const route = routeOutbound(mesh, {
+  return {
     source: workloadOf(mesh, '127.0.0.1'),
     sourceAddress: '127.0.0.1',
     destination: target,
     network: '',
     trustDomain: 'cluster.local',
     random: () => 0,
-    exclude: new Set(exclude),
-  })
+  }
+}
+
+function told(route: OutboundRoute): string {
   if (route.kind === 'refuse') return route.message
   const asked = route.kind === 'hbone' ? ` for ${route.authority}` : ''
   return `${route.kind} ${formatSocketAddress(route.dial)}${asked}`
@@ -103,6 +109,37 @@ void t.test('outbound: what was tried is not tried again, and nothing else becom
   t.equal(outbound(mesh, '127.0.1.1:80', ['tcp']), nobody('127.0.1.1:80'), 'nor has a service with one endpoint')
   t.equal(outbound(mesh, '127.0.1.4:80', ['waypoint']), 'unknown waypoint: /127.0.0.10', 'a waypoint is not bypassed')
   t.equal(outbound(mesh, '127.0.0.5:80', ['waypoint']), 'unknown waypoint: /127.0.0.10')
+})
+
+void t.test('what was to go over HBONE is never tried again in plaintext', async (t) => {
+  const mesh = meshOf(`
+workloads:
+- {uid: source, name: source, namespace: ns, workloadIps: [127.0.0.1], node: local-node, services: {}}
+- {uid: h1, name: h1, namespace: ns, workloadIps: [127.0.0.2], protocol: HBONE, services: {ns/mixed: {}}}
+- {uid: t1, name: t1, namespace: ns, workloadIps: [127.0.0.3], services: {ns/mixed: {}}}
+- {uid: h2, name: h2, namespace: ns, workloadIps: [127.0.0.4], protocol: HBONE, services: {ns/mixed: {}}}
+services:
+- {name: mixed, namespace: ns, hostname: mixed, vips: [/127.0.1.1], ports: {80: 8080}}
+`)
+  const request = requestFor(mesh, '127.0.1.1:80')
+  function carried(exclude: readonly string[]): Exclude<OutboundRoute, { kind: 'refuse' }> {
+    const route = routeOutbound(mesh, { ...request, exclude: new Set(exclude) })
+    if (route.kind === 'refuse') throw new Error(route.message)
+    return route
+  }
+  const tried = new Set<string>()
+  const second = routeAgain(mesh, request, carried(['t1', 'h2']), tried)
+  t.equal(second && told(second), 'hbone 127.0.0.4:15008 for 127.0.0.4:8080', 'the other one of the mesh')
+  t.equal(second && routeAgain(mesh, request, second, tried), undefined, 'then nobody, although one takes plaintext')
+
+  const fromPlain = routeAgain(mesh, request, carried(['h1', 'h2']), new Set())
+  t.equal(fromPlain?.kind, 'hbone', 'the other way round is no loss')
+
+  const alone = requestFor(mesh, '127.0.0.2:80')
+  const route = routeOutbound(mesh, alone)
+  mesh.apply({ upserts: [], removals: ['workload/h1'] })
+  t.equal(told(routeOutbound(mesh, alone)), 'passthrough 127.0.0.2:80', 'a workload that has left is any address')
+  t.ok(route.kind === 'hbone' && routeAgain(mesh, alone, route, new Set()) === undefined, 'but not for who tried HBONE')
 })
 
 const INBOUND = `

@@ -1,11 +1,13 @@
 import { messageOf } from '@ambit/shared/errors'
-import type { SocketAddress, TcpEnd } from '@ambit/shared/io'
-import { prepareTcp } from '../linux/index.ts'
+import { IoError, type SocketAddress, type TcpEnd } from '@ambit/shared/io'
+import { PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
 import { ConnectionError } from './connection-error.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /** Istio: one limit for socket, bind and connect together. */
 const DIAL_TIMEOUT_MS = 10_000
+/** Windows of ports that may be full before all ports are looked through. */
+const FULL_WINDOWS = 3
 
 /**
  * A connection from inside the pod's namespace, marked so that the redirection leaves it alone. With `source` it comes
@@ -14,13 +16,14 @@ const DIAL_TIMEOUT_MS = 10_000
 export function dialFromPod(
   proxy: PodProxy,
   to: SocketAddress,
-  options: { source?: string; signal?: AbortSignal } = {},
+  options: { source?: string | undefined; portWindow?: number | undefined; signal?: AbortSignal } = {},
 ): Promise<TcpEnd> {
   const { config, io } = proxy.context
   const fd = prepareTcp(proxy.namespace, {
     family: to.address.includes(':') ? 6 : 4,
     mark: config.packetMark,
     source: options.source,
+    portWindow: options.portWindow,
     keepAlive: config.keepAlive,
     userTimeoutMs: config.userTimeoutMs,
   })
@@ -39,12 +42,17 @@ export async function dialApplication(
 ): Promise<TcpEnd> {
   const sameFamily = to.address.includes(':') === client.address.includes(':')
   const keepsSource = proxy.originalSource && sameFamily && client.address !== to.address
-  try {
-    return await dialFromPod(proxy, to, {
-      ...(keepsSource ? { source: client.address } : {}),
-      ...(signal ? { signal } : {}),
-    })
-  } catch (error) {
-    throw new ConnectionError('CONNECT', `connection failed: ${messageOf(error)}`, { source: 'upstream', cause: error })
+  const source = keepsSource ? client.address : undefined
+  for (let fullWindows = 0; ; fullWindows++) {
+    const portWindow = fullWindows < FULL_WINDOWS ? Math.floor(proxy.context.random() * PORT_WINDOWS) : undefined
+    try {
+      return await dialFromPod(proxy, to, { source, portWindow, ...(signal ? { signal } : {}) })
+    } catch (error) {
+      if (portWindow !== undefined && error instanceof IoError && error.errno === 'EADDRNOTAVAIL') continue
+      throw new ConnectionError('CONNECT', `connection failed: ${messageOf(error)}`, {
+        source: 'upstream',
+        cause: error,
+      })
+    }
   }
 }

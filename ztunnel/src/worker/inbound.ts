@@ -18,7 +18,7 @@ import type { PodProxy } from './pod-proxy.ts'
  * No SNI: the pod whose listener accepted decides which certificate is shown.
  */
 export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Promise<void> {
-  const { io, identities, clock, crl, log, hboneLimits, recorder } = proxy.context
+  const { io, identities, clock, crl, log, hboneLimits, leftovers, recorder } = proxy.context
   const { remote, local } = end
   recorder.socketOpened('destination')
   try {
@@ -34,6 +34,7 @@ export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Prom
     const connection = acceptHbone(io, end, {
       tls,
       limits: hboneLimits,
+      leftovers,
       clock,
       log,
       onTunnel: (tunnel) => void serveTunnel(proxy, tunnel),
@@ -138,9 +139,10 @@ function whatFor(proxy: PodProxy, tunnel: IncomingTunnel, local: Workload): Inbo
 function describe(proxy: PodProxy, tunnel: IncomingTunnel, local: Workload, target: InboundTarget): ConnectionInfo {
   const { config, mesh } = proxy.context
   const { remote, local: accepted, peer } = tunnel.connection
-  const claimedNetwork = tunnel.header('x-forwarded-network')
-  const fromGateway = claimedNetwork !== undefined && claimedNetwork.toLowerCase() !== config.network.toLowerCase()
-  const workload = fromGateway ? undefined : mesh.workloadByAddress(config.network, remote.address)
+  // Istio trusts a header here, x-forwarded-network, to say that the peer is behind an east/west gateway and its address
+  // the gateway's. Anybody can send it, and nothing tells a gateway: it passes its client's TLS on, and the mesh names
+  // gateways of other networks only. Nor is traffic between networks carried, so an address is its owner's.
+  const workload = mesh.workloadByAddress(config.network, remote.address)
   return {
     direction: 'inbound',
     src: {

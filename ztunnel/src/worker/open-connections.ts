@@ -29,15 +29,15 @@ export class OpenConnections {
     this.#open.delete(connection)
   }
 
-  /** Closes every inbound connection that `allowed` now refuses (Istio: a policy change reaches open connections). */
-  recheck(allowed: (facts: ConnectionFacts) => boolean): void {
-    for (const connection of this.#open) {
-      if (connection.facts && !allowed(connection.facts)) {
-        connection.close(
-          new ConnectionError('DENY', 'connection closed due to policy change', { source: 'downstream' }),
-        )
-      }
-    }
+  /** Those that policy may be asked about. */
+  *inbound(): Generator<TrackedConnection> {
+    for (const connection of this.#open) if (connection.facts) yield connection
+  }
+
+  /** Closes the connection where `allowed` now refuses it (Istio: a policy change reaches open connections). */
+  recheck(connection: TrackedConnection, allowed: (facts: ConnectionFacts) => boolean): void {
+    if (!connection.facts || !this.#open.has(connection) || allowed(connection.facts)) return
+    connection.close(new ConnectionError('DENY', 'connection closed due to policy change', { source: 'downstream' }))
   }
 
   closeAll(reason: ConnectionError): void {

@@ -28,6 +28,7 @@ export function failureOfTunnel(error: unknown): ConnectionError {
     case 'dial':
     case 'tls':
     case 'status':
+    case 'answer-timeout':
     case 'aborted':
     case 'overloaded':
       return new ConnectionError('CONNECT', error.message, options)
@@ -46,4 +47,10 @@ export function mayTryAnother(error: unknown): boolean {
   return error instanceof IoError && error.code !== 'aborted'
 }
 
-const MEANS_AWAY: ReadonlySet<HboneError['code']> = new Set(['dial', 'dial-timeout', 'handshake-timeout', 'h2'])
+const MEANS_AWAY: ReadonlySet<HboneError['code']> = new Set([
+  'dial',
+  'dial-timeout',
+  'handshake-timeout',
+  'answer-timeout',
+  'h2',
+])

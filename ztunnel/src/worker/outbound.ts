@@ -6,7 +6,14 @@ import type { Workload } from '@ambit/shared/mesh'
 import type { ConnectionInfo, OpenConnection } from '@ambit/shared/telemetry'
 import { encodeForwarded, newTraceparent } from '../connect-headers/index.ts'
 import { originalDestination } from '../linux/index.ts'
-import { isLoopback, isProxyPort, routeOutbound, type OutboundRequest, type OutboundRoute } from '../routing/index.ts'
+import {
+  isLoopback,
+  isProxyPort,
+  routeAgain,
+  routeOutbound,
+  type CarriableRoute,
+  type OutboundRequest,
+} from '../routing/index.ts'
 import { CarriedConnection } from './carry.ts'
 import { ConnectionError } from './connection-error.ts'
 import { dialFromPod } from './dial.ts'
@@ -16,8 +23,6 @@ import type { PodProxy } from './pod-proxy.ts'
 
 /** Endpoints of a service tried for one connection before it fails. Nothing was exchanged yet, so a retry is safe. */
 const MAX_ATTEMPTS = 3
-
-type Carriable = Exclude<OutboundRoute, { kind: 'refuse' }>
 
 /**
  * The life of a connection that an application of the pod opened, redirected to 15001: where was it going, who serves
@@ -33,7 +38,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     // Where was it going, and who are we.
     const wanted = originalDestination(end.fd, source.address.includes(':') ? 6 : 4)
     target = wanted
-    if (isLoopback(wanted.address) && isProxyPort(wanted.port)) throw new Error('attempted recursive call to ourselves')
+    if (isProxyPort(wanted.port) && isOurself(wanted, end)) throw new Error('attempted recursive call to ourselves')
     const found = proxy.localWorkload()
     const local = found instanceof Promise ? await found : found
     // Who serves that.
@@ -67,6 +72,14 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
   }
 }
 
+/**
+ * True where carrying it would bring it back here without end. Loopback is ours; an address where the connection was accepted
+ * as it came was never redirected, so somebody dialled the listener itself, by whatever address the pod has.
+ */
+function isOurself(wanted: SocketAddress, end: TcpEnd): boolean {
+  return isLoopback(wanted.address) || (wanted.address === end.local.address && wanted.port === end.local.port)
+}
+
 interface Attempt {
   readonly local: Workload
   readonly source: SocketAddress
@@ -77,7 +90,7 @@ interface Attempt {
 }
 
 /** Opens the way to the destination; where an endpoint cannot be had and the service has others, the next is tried. */
-async function reach(proxy: PodProxy, attempt: Attempt, first: Carriable): Promise<Splice> {
+async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): Promise<Splice> {
   const tried = new Set<string>()
   let route = first
   for (let count = 1; ; count++) {
@@ -93,21 +106,17 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: Carriable): Promi
               source: 'upstream',
               cause: error,
             })
-      if (count >= MAX_ATTEMPTS || !route.workload || attempt.connection.signal.aborted || !mayTryAnother(error))
-        throw failure
-      tried.add(route.workload.uid)
-      const next = routeOutbound(proxy.context.mesh, {
-        ...request(proxy, attempt.local, attempt.source, attempt.target),
-        exclude: tried,
-      })
-      if (next.kind === 'refuse') throw failure
+      if (count >= MAX_ATTEMPTS || attempt.connection.signal.aborted || !mayTryAnother(error)) throw failure
+      const asked = request(proxy, attempt.local, attempt.source, attempt.target)
+      const next = routeAgain(proxy.context.mesh, asked, route, tried)
+      if (next === undefined) throw failure
       proxy.context.log.warn('endpoint not reached, trying another', {
         'dst.addr': formatSocketAddress(route.dial),
         next: formatSocketAddress(next.dial),
         error: failure.message,
       })
       route = next
-      attempt.record.redirect(describe(attempt.local, proxy, attempt.source, route).dst)
+      attempt.record.redirect(describe(attempt.local, proxy, attempt.source, route))
     }
   }
 }
@@ -116,7 +125,7 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: Carriable): Promi
 function openTunnel(
   proxy: PodProxy,
   { local, source, connection }: Attempt,
-  route: Extract<Carriable, { kind: 'hbone' }>,
+  route: Extract<CarriableRoute, { kind: 'hbone' }>,
 ): Promise<OutgoingTunnel> {
   const { identities, clock, crl, recorder } = proxy.context
   const own = proxy.identity(local)
@@ -143,7 +152,7 @@ function openTunnel(
   })
 }
 
-function chooseRoute(proxy: PodProxy, local: Workload, source: SocketAddress, target: SocketAddress): Carriable {
+function chooseRoute(proxy: PodProxy, local: Workload, source: SocketAddress, target: SocketAddress): CarriableRoute {
   const route = routeOutbound(proxy.context.mesh, request(proxy, local, source, target))
   if (route.kind === 'refuse') throw new Error(route.message)
   return route
@@ -155,7 +164,7 @@ function request(proxy: PodProxy, local: Workload, source: SocketAddress, destin
   return { source: local, sourceAddress: source.address, destination, network, trustDomain, random }
 }
 
-function describe(local: Workload, proxy: PodProxy, source: SocketAddress, route: Carriable): ConnectionInfo {
+function describe(local: Workload, proxy: PodProxy, source: SocketAddress, route: CarriableRoute): ConnectionInfo {
   const overHbone = route.kind === 'hbone'
   return {
     direction: 'outbound',

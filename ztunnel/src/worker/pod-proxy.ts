@@ -1,6 +1,6 @@
 import type { Clock } from '@ambit/shared/clock'
 import type { CrlSet } from '@ambit/shared/certificates'
-import { HbonePool, type HboneLimits, type HboneServerConnection } from '@ambit/shared/hbone'
+import { HbonePool, type HboneLimits, type HboneServerConnection, type Leftovers } from '@ambit/shared/hbone'
 import type { SpiffeId } from '@ambit/shared/identity'
 import type { ByteIo, TcpEnd, TcpListener } from '@ambit/shared/io'
 import type { Mesh, Workload } from '@ambit/shared/mesh'
@@ -18,7 +18,9 @@ import { identityOf } from './pod-identity.ts'
 import { localWorkload } from './local-workload.ts'
 import { OpenConnections } from './open-connections.ts'
 import { serveOutbound } from './outbound.ts'
+import { PodPolicy } from './pod-policy.ts'
 import { PeerTls, revokedPeer } from './peer-tls.ts'
+import type { Recheck } from './recheck.ts'
 
 /** What all pods of a worker share. */
 export interface WorkerContext {
@@ -33,7 +35,9 @@ export interface WorkerContext {
   /** From 0 up to 1, as Math.random. */
   readonly random: () => number
   readonly hboneLimits: HboneLimits
+  readonly leftovers: Leftovers
   readonly crl: () => CrlSet | undefined
+  readonly recheck: Recheck
 }
 
 /** Connections that wait to be accepted while the worker is busy or replaced. */
@@ -53,6 +57,7 @@ export class PodProxy {
   readonly namespace: NetworkNamespace
   readonly pool: HbonePool
   readonly connections = new OpenConnections()
+  readonly #policy: PodPolicy
   readonly #listeners = new Map<ListenerRole, TcpListener>()
   readonly #tunnels = new Map<HboneServerConnection, PeerTls>()
   /** The application is dialled from the client's address. Known from the listeners: the same right is needed. */
@@ -66,11 +71,13 @@ export class PodProxy {
     this.context = context
     this.pod = pod
     this.namespace = namespace
+    this.#policy = new PodPolicy({ ...context, pod, connections: this.connections })
     this.pool = new HbonePool({
       io: context.io,
       clock: context.clock,
       log: context.log,
       limits: context.hboneLimits,
+      leftovers: context.leftovers,
       maxStreamsPerConnection: context.config.poolMaxStreams,
       idleTimeoutMs: context.config.poolIdleTimeoutMs,
     })
@@ -112,7 +119,7 @@ export class PodProxy {
 
   /** Throws ConnectionError `DENY` where policy refuses the connection. */
   authorize(workload: Workload, facts: ConnectionFacts): void {
-    const verdict = this.context.policies.evaluate(workload, facts)
+    const verdict = this.#policy.judge(workload, facts)
     logVerdict(this.context.log, verdict, { atInfo: this.context.config.policyInfoLogging })
     if (verdict.allowed) return
     throw new ConnectionError('DENY', `connection closed due to policy rejection: ${verdict.reason}`, {
@@ -120,10 +127,9 @@ export class PodProxy {
     })
   }
 
-  /** After any change of the mesh that may concern this pod: open connections that are refused now are closed. */
-  recheckPolicy(): void {
-    const workload = this.context.mesh.localWorkload(this.pod.namespace, this.pod.name, this.pod.serviceAccount)
-    if (workload) this.connections.recheck((facts) => this.context.policies.evaluate(workload, facts).allowed)
+  /** After every change of policies or workloads: open connections that are refused now are closed soon. */
+  meshChanged(): void {
+    this.#policy.meshChanged()
   }
 
   /** After a change of the revocation lists: tunnels with peers that are revoked now are ended. */

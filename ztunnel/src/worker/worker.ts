@@ -1,5 +1,6 @@
 import { CrlSet, fromWire } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
+import { Leftovers } from '@ambit/shared/hbone'
 import { selectIo } from '@ambit/shared/io'
 import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
 import { PolicySet } from '@ambit/shared/policy'
@@ -10,6 +11,7 @@ import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
 import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
 import { PodProxy, type WorkerContext } from './pod-proxy.ts'
+import { Recheck } from './recheck.ts'
 
 export interface WorkerOptions {
   readonly send: (message: FromWorker) => void
@@ -128,7 +130,9 @@ export class Worker {
         postQuantumOnly: config.postQuantumOnly,
       }),
       hboneLimits: hboneLimits(config),
+      leftovers: new Leftovers({ clock: systemClock }),
       crl: () => this.#crl,
+      recheck: new Recheck({ clock: systemClock, soon: setImmediate }),
     }
     return { context, logging, metrics }
   }
@@ -152,10 +156,10 @@ export class Worker {
     this.#pods.delete(uid)
   }
 
-  /** Policies and workloads both decide what is allowed, so either change re-checks the open connections. */
+  /** Policies and workloads both decide what is allowed; each pod knows which of them concern it. */
   #meshChanged(change: MeshChange): void {
     if (change.policies.size === 0 && change.workloads.size === 0) return
-    for (const proxy of this.#pods.values()) proxy.recheckPolicy()
+    for (const proxy of this.#pods.values()) proxy.meshChanged()
   }
 
   #report({ metrics }: Started, { id, connections }: Extract<ToWorker, { type: 'report' }>): void {

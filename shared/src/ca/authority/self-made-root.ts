@@ -58,6 +58,12 @@ export async function openSelfMadeRoot(options: SelfMadeRootOptions): Promise<Si
   }
 }
 
+/** What `openSelfMadeRoot` would say of the modes of what is there. Makes nothing. Throws CaError 'permissions'. */
+export async function checkSelfMadeRoot(stateDirectory: string): Promise<void> {
+  for (const directory of [stateDirectory, join(stateDirectory, 'root')])
+    if (!(await isMissing(directory))) await checkPrivate(directory)
+}
+
 /** Looks every hour whether the root is to be renewed; the directory's own watch then takes it up. */
 class Renewal {
   readonly #directory: string

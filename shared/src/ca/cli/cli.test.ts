@@ -159,6 +159,11 @@ void t.test('the program: help, wrong options and what keeps it from running', a
     'both are reported together',
   )
 
+  const fresh = join(directory, 'fresh')
+  const early = start(t, ['--state-dir', fresh, '--authorizer', authorizer])
+  t.equal(await early.ended, 1)
+  await t.rejects(stat(fresh), { code: 'ENOENT' }, 'a CA that does not run makes no root')
+
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
   const bound = taken.address()

@@ -1,5 +1,5 @@
 import { SigningDirectory } from '../authority/signing-directory.ts'
-import { openSelfMadeRoot } from '../authority/self-made-root.ts'
+import { checkSelfMadeRoot, openSelfMadeRoot } from '../authority/self-made-root.ts'
 import type { SigningSource } from '../authority/signing-material.ts'
 import { FileAuthorizer } from '../authorizer/file-authorizer.ts'
 import { createCaServer, type CaServer } from '../server/ca-server.ts'
@@ -16,10 +16,12 @@ import type { CaConfig } from './ca-options.ts'
  */
 export async function runCa(config: CaConfig, clock: Clock, log: Log): Promise<CaServer> {
   const { trustDomain, authorizerPath } = config
-  const [opened, authorized] = await Promise.allSettled([
-    openSource(config, clock, log),
+  const [authorized] = await Promise.allSettled([
     FileAuthorizer.open({ path: authorizerPath, trustDomain, clock, log }),
   ])
+  // A CA that will not run makes no root.
+  const isAuthorized = authorized.status === 'fulfilled'
+  const [opened] = await Promise.allSettled([isAuthorized ? openSource(config, clock, log) : checkSource(config)])
   const source = opened.status === 'fulfilled' ? opened.value : undefined
   const authorizer = authorized.status === 'fulfilled' ? authorized.value : undefined
   const closeBoth = (): void => {
@@ -62,6 +64,11 @@ function openSource({ signing, trustDomain, rootTtlMs }: CaConfig, clock: Clock,
     return SigningDirectory.open({ directory: signing.importedDirectory, refusesOpenKey: false, clock, log })
   }
   return openSelfMadeRoot({ stateDirectory: signing.stateDirectory, trustDomain, ttlMs: rootTtlMs, clock, log })
+}
+
+/** So that what is wrong with the directory is told as well; an imported one is not touched anyway. */
+async function checkSource({ signing }: CaConfig): Promise<undefined> {
+  if ('stateDirectory' in signing) await checkSelfMadeRoot(signing.stateDirectory)
 }
 
 async function writeOutputs(source: SigningSource, { rootOutputPath, crlOutputPath }: CaConfig): Promise<void> {

@@ -116,6 +116,16 @@ export function metadataOf(headers: Readonly<Record<string, string>>): Metadata 
   return metadata
 }
 
+/** True for further metadata that gRPC can send; `createCaClient` refuses any other. */
+export function isCaHeader(name: string, value: string): boolean {
+  try {
+    metadataOf({ [name]: value })
+    return true
+  } catch {
+    return false
+  }
+}
+
 function settle(resolve: (chain: string[]) => void, reject: (error: unknown) => void, answer: Buffer): void {
   try {
     resolve(decodeResponse(answer))

@@ -109,6 +109,14 @@ export class HandleSecure implements SecurePort {
     else if (bindings.state[bindings.lastWriteWasAsync] === 0) setImmediate(() => HandleSecure.onWritten(this, 0))
   }
 
+  pause(): void {
+    if (this.#owner !== undefined) this.#handle.readStop()
+  }
+
+  resume(): void {
+    if (this.#owner !== undefined) this.#handle.readStart()
+  }
+
   end(): void {
     if (this.#owner === undefined || this.#isEnding) return
     this.#isEnding = true

@@ -59,6 +59,10 @@ export class HandleTcp implements TcpEnd, TcpPort {
     return this.#inFlight + (this.#queue?.length ?? 0)
   }
 
+  get writeMark(): number {
+    return this.#state === 'closed' ? 0 : this.#handle.writeQueueSize + (this.#queue?.length ?? 0)
+  }
+
   /** For tunnels: reads into the shared scratch buffer. */
   attachToScratch(owner: PortOwner): TcpPort {
     this.#attach(owner, this.#memory.scratchView)

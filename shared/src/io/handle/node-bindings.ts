@@ -13,6 +13,8 @@ export interface StreamHandle {
   /** Tries at once; `state[lastWriteWasAsync]` tells whether libuv kept a pointer to the rest of `buffer`. */
   writeBuffer(request: WriteRequest, buffer: Uint8Array): number
   shutdown(request: ShutdownRequest): number
+  /** Bytes of the write under way that the kernel has not taken yet. */
+  readonly writeQueueSize: number
   close(): void
 }
 
@@ -91,6 +93,7 @@ export function loadBindings(): Bindings {
     'reset',
   ])
     get(probe, method, 'function')
+  get(probe, 'writeQueueSize', 'number')
   probe.close()
   return {
     WriteWrap: get(stream, 'WriteWrap', 'function') as new () => WriteRequest,

@@ -57,6 +57,14 @@ class StreamSecure implements SecurePort {
     })
   }
 
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (this.#owner !== undefined) this.#socket.resume()
+  }
+
   end(): void {
     if (this.#owner !== undefined) this.#socket.end()
   }

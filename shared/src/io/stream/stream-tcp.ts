@@ -31,14 +31,16 @@ export class StreamTcp implements TcpEnd, TcpPort {
   }
 
   get fd(): number {
-    // The only way to a socket's descriptor; -1 where this Node does not have it.
-    const handle: unknown = Reflect.get(this.#socket, '_handle')
-    const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined
-    return typeof fd === 'number' && fd >= 0 && this.#state !== 'closed' ? fd : -1
+    const fd = this.#state === 'closed' ? -1 : this.#ofHandle('fd')
+    return fd >= 0 ? fd : -1
   }
 
   get bufferedBytes(): number {
     return this.#pending
+  }
+
+  get writeMark(): number {
+    return this.#socket.writableLength + this.#ofHandle('writeQueueSize')
   }
 
   attach(owner: PortOwner): TcpPort {
@@ -97,6 +99,13 @@ export class StreamTcp implements TcpEnd, TcpPort {
     const isEnding = this.#socket.writableEnded && this.#socket.writableLength === 0
     if (reset && !isEnding) this.#socket.resetAndDestroy()
     else this.#socket.destroy()
+  }
+
+  /** The only way to a socket's descriptor and to what the kernel has not taken; -1 where this Node does not have it. */
+  #ofHandle(name: 'fd' | 'writeQueueSize'): number {
+    const handle: unknown = Reflect.get(this.#socket, '_handle')
+    const value: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, name) : undefined
+    return typeof value === 'number' ? value : -1
   }
 
   #lose(errno: string): void {

@@ -5,6 +5,8 @@ import { readCidr } from './local-values.ts'
 /** A policy of a local file. Rules are lists of clauses, clauses lists of matches. */
 export function readAuthorization(value: YamlValue): Authorization {
   const field = value.fields('name', 'namespace', 'scope', 'action', 'rules', 'dryRun')
+  // Without them a policy that denies would deny nobody.
+  if (field.rules.isAbsent) field.rules.problem('is required (a list, may be [])')
   return {
     name: field.name.text(),
     namespace: field.namespace.text(),
@@ -31,19 +33,25 @@ function readMatch(value: YamlValue): Match {
     'notDestinationPorts',
   )
   return {
-    namespaces: field.namespaces.list().map(readStringMatch),
-    notNamespaces: field.notNamespaces.list().map(readStringMatch),
-    principals: field.principals.list().map(readStringMatch),
-    notPrincipals: field.notPrincipals.list().map(readStringMatch),
-    serviceAccounts: field.serviceAccounts.list().map(readServiceAccount),
-    notServiceAccounts: field.notServiceAccounts.list().map(readServiceAccount),
-    sourceIps: field.sourceIps.list().map(readCidr),
-    notSourceIps: field.notSourceIps.list().map(readCidr),
-    destinationIps: field.destinationIps.list().map(readCidr),
-    notDestinationIps: field.notDestinationIps.list().map(readCidr),
-    destinationPorts: field.destinationPorts.list().map(readPort),
-    notDestinationPorts: field.notDestinationPorts.list().map(readPort),
+    namespaces: attributes(field.namespaces).map(readStringMatch),
+    notNamespaces: attributes(field.notNamespaces).map(readStringMatch),
+    principals: attributes(field.principals).map(readStringMatch),
+    notPrincipals: attributes(field.notPrincipals).map(readStringMatch),
+    serviceAccounts: attributes(field.serviceAccounts).map(readServiceAccount),
+    notServiceAccounts: attributes(field.notServiceAccounts).map(readServiceAccount),
+    sourceIps: attributes(field.sourceIps).map(readCidr),
+    notSourceIps: attributes(field.notSourceIps).map(readCidr),
+    destinationIps: attributes(field.destinationIps).map(readCidr),
+    notDestinationIps: attributes(field.notDestinationIps).map(readCidr),
+    destinationPorts: attributes(field.destinationPorts).map(readPort),
+    notDestinationPorts: attributes(field.notDestinationPorts).map(readPort),
   }
+}
+
+/** The list of an attribute; it may be left out, but one that is null would silently ask less than was meant. */
+function attributes(value: YamlValue): readonly YamlValue[] {
+  if (value.isNull) value.problem('must be a list')
+  return value.list()
 }
 
 /** `!Exact x` as serde writes it, or `{Exact: x}` as config_dump does. */

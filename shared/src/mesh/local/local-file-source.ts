@@ -2,22 +2,39 @@ import { WatchedFile } from '../../config-file/index.ts'
 import type { Clock } from '../../clock/index.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { parseLocalFile } from './local-file.ts'
-import { diff, keyOf, type MeshResource, type MeshUpdate } from '../mesh-update.ts'
+import type { MeshResource, MeshUpdate } from '../mesh-update.ts'
+import { readInThread } from './read-in-thread.ts'
+import { writeResources, type WrittenResource } from './written-resource.ts'
+
+/**
+ * Characters from which a text is read in a thread. Less takes under 0.1 s; 100,000 workloads take 2 s, in which the caller
+ * must answer for other things, as for a worker that died.
+ */
+const THREAD_FROM = 1024 * 1024
 
 export interface LocalFileSourceOptions {
   /** A file, which is watched, or its text, which is not. */
   readonly from: { readonly path: string } | { readonly inline: string }
   readonly clock: Clock
   readonly log: Log
-  /** What changed against the last good state; never called for a text that is wrong. */
-  readonly onUpdate: (update: MeshUpdate) => void
+  /**
+   * What changed against the last good state; never called for a text that is wrong, and not again before a promise that it
+   * returns is settled.
+   */
+  readonly onUpdate: (update: MeshUpdate) => void | Promise<void>
+}
+
+interface Known {
+  readonly digest: string
+  readonly resource: MeshResource
 }
 
 /** The mesh from a local file (LOCAL_XDS_PATH). Unlike Istio's ztunnel, which reads it once, follows its changes. */
 export class LocalFileSource {
   readonly #options: LocalFileSourceOptions
   readonly #file: WatchedFile | undefined
-  #current: readonly MeshResource[] = []
+  readonly #stopped = new AbortController()
+  #current: ReadonlyMap<string, Known> = new Map()
 
   constructor(options: LocalFileSourceOptions) {
     this.#options = options
@@ -33,33 +50,39 @@ export class LocalFileSource {
 
   /** The content now, for /config_dump. */
   get current(): readonly MeshResource[] {
-    return this.#current
+    return [...this.#current.values()].map(({ resource }) => resource)
   }
 
-  /** Throws where the first load fails. */
-  start(): void {
-    if (this.#file) this.#file.start()
-    else if ('inline' in this.#options.from) this.#load(this.#options.from.inline)
+  /** Resolves when the first load was taken over; rejects where it fails. */
+  async start(): Promise<void> {
+    if (this.#file) await this.#file.start()
+    else if ('inline' in this.#options.from) await this.#load(this.#options.from.inline)
   }
 
   stop(): void {
+    this.#stopped.abort()
     this.#file?.stop()
   }
 
-  #load(text: string): void {
-    const resources = unique(parseLocalFile(text), this.#options.log)
-    const update = diff(this.#current, resources)
-    this.#current = resources
-    this.#options.onUpdate(update)
-    const count = `${resources.length} resources: ${update.upserts.length} new or changed, ${update.removals.length} removed`
-    this.#options.log.info(`local mesh loaded, ${count}`)
+  async #load(text: string): Promise<void> {
+    const { log, onUpdate } = this.#options
+    const before = this.#current
+    const now = new Map<string, Known>()
+    const upserts: MeshResource[] = []
+    const take = (resources: readonly WrittenResource[]): void => {
+      for (const { key, digest, json } of resources) {
+        const known = before.get(key)
+        // What was written is a MeshResource.
+        now.set(key, known?.digest === digest ? known : { digest, resource: JSON.parse(json) as MeshResource })
+      }
+    }
+    const request = { text, mayBeEmpty: before.size === 0 }
+    if (text.length >= THREAD_FROM) await readInThread(request, take, this.#stopped.signal)
+    else for (const resources of writeResources(parseLocalFile(text, request.mayBeEmpty))) take(resources)
+    for (const [key, known] of now) if (before.get(key) !== known) upserts.push(known.resource)
+    const removals = [...before.keys()].filter((key) => !now.has(key))
+    this.#current = now
+    await onUpdate({ upserts, removals })
+    log.info(`local mesh loaded, ${now.size} resources: ${upserts.length} new or changed, ${removals.length} removed`)
   }
-}
-
-/** The last of several resources with one key counts, as in a map. */
-function unique(resources: readonly MeshResource[], log: Log): readonly MeshResource[] {
-  const byKey = new Map(resources.map((resource) => [keyOf(resource), resource]))
-  if (byKey.size < resources.length)
-    log.warn(`${resources.length - byKey.size} resources have the key of another; the last one counts`)
-  return [...byKey.values()]
 }

@@ -1,7 +1,8 @@
 import { YamlValue } from '../../config-file/index.ts'
 import { readAuthorization } from './local-authorization.ts'
 import { readCidr, readGatewayAddress, readIp, readNetworkAddress, readPortMap } from './local-values.ts'
-import type { MeshResource } from '../mesh-update.ts'
+import { parseIdentityPart, parseTrustDomain } from '../../identity/index.ts'
+import { keyOf, type MeshResource } from '../mesh-update.ts'
 import type { Endpoint, LoadBalancer, Service } from '../service.ts'
 import type { Workload } from '../workload.ts'
 
@@ -9,18 +10,27 @@ const U32 = { min: 0, max: 0xffff_ffff }
 
 /**
  * Reads the text of a LOCAL_XDS_PATH file, the same that Istio's ztunnel takes: workloads, policies, services. Unknown keys
- * are errors. Throws YamlError with every problem and its line.
+ * are errors, and so is a text that says nothing where it may not be empty. Throws YamlError with every problem and its line.
  */
-export function parseLocalFile(text: string): readonly MeshResource[] {
-  return YamlValue.read(text, (root) => {
-    const { workloads, policies, services } = root.fields('workloads', 'policies', 'services')
-    const resources: MeshResource[] = [
-      ...workloads.list().map((value) => ({ kind: 'workload' as const, value: readWorkload(value) })),
-      ...policies.list().map((value) => ({ kind: 'policy' as const, value: readAuthorization(value) })),
-      ...services.list().map((value) => ({ kind: 'service' as const, value: readService(value) })),
-    ]
-    return resources
-  })
+export function parseLocalFile(text: string, mayBeEmpty = true): readonly MeshResource[] {
+  return YamlValue.read(text, readResources, mayBeEmpty)
+}
+
+function readResources(root: YamlValue): readonly MeshResource[] {
+  const { workloads, policies, services } = root.fields('workloads', 'policies', 'services')
+  const seen = new Set<string>()
+  const once = (place: YamlValue, resource: MeshResource): MeshResource => {
+    const key = keyOf(resource)
+    // One would hide the other: an ALLOW of the same name a DENY.
+    if (seen.has(key)) place.problem(`another ${resource.kind} is ${key.slice(resource.kind.length + 1)} already`)
+    seen.add(key)
+    return resource
+  }
+  return [
+    ...workloads.list().map((value) => once(value, { kind: 'workload', value: readWorkload(value) })),
+    ...policies.list().map((value) => once(value, { kind: 'policy', value: readAuthorization(value) })),
+    ...services.list().map((value) => once(value, { kind: 'service', value: readService(value) })),
+  ]
 }
 
 function readWorkload(value: YamlValue): Workload {
@@ -55,14 +65,14 @@ function readWorkload(value: YamlValue): Workload {
   const ips = field.workloadIps
   if (ips.isAbsent) ips.problem('is required')
   if (field.services.isAbsent) field.services.problem('is required (a mapping, may be {})')
-  const namespace = field.namespace.text()
+  const namespace = field.namespace.parsed(parseIdentityPart)
   const name = field.name.text('')
   return {
     uid: field.uid.text('') || `${namespace}/${name}`,
     name,
     namespace,
-    serviceAccount: field.serviceAccount.text(''),
-    trustDomain: field.trustDomain.text(''),
+    serviceAccount: field.serviceAccount.parsed(parseOptional(parseIdentityPart), ''),
+    trustDomain: field.trustDomain.parsed(parseOptional(parseTrustDomain), ''),
     workloadIps: ips.list().map(readIp),
     protocol: field.protocol.oneOf(['TCP', 'HBONE'], 'TCP'),
     networkMode: field.networkMode.oneOf(['Standard', 'HostNetwork'], 'Standard'),
@@ -86,6 +96,11 @@ function readWorkload(value: YamlValue): Workload {
       field.services.entries().map(([key, ports]) => [readServiceKey(key, ports), readPortMap(ports)]),
     ),
   }
+}
+
+/** Empty text says that there is none; who is outside the mesh has no service account. */
+function parseOptional(parse: (text: string) => string): (text: string) => string {
+  return (text) => (text === '' ? '' : parse(text))
 }
 
 function readApplicationTunnel(value: YamlValue): Workload['applicationTunnel'] {

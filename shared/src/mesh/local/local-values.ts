@@ -28,7 +28,8 @@ export function readNetworkAddress(value: YamlValue): NetworkAddress {
 export function readPortMap(value: YamlValue): PortMap {
   const ports: Record<string, number> = {}
   for (const [port, target] of value.entries()) {
-    if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) target.problem('the key must be a port from 0 to 65535')
+    if (!/^(?:0|[1-9]\d{0,4})$/.test(port) || Number(port) > 65_535)
+      target.problem('the key must be a port from 0 to 65535')
     else ports[port] = target.integer({ min: 0, max: 65_535 })
   }
   return ports

@@ -1,0 +1,33 @@
+import t from 'tap'
+import { FakeClock } from '../clock/index.ts'
+import { AbuseGuard } from './abuse-guard.ts'
+import { ConnectionError } from './connection-error.ts'
+import { DEFAULT_LIMITS } from './limits.ts'
+
+const none = { burst: 0, perSecond: 0 }
+
+/** Resets by the peer until one is too many. */
+function resetsTaken(guard: AbuseGuard): number {
+  for (let taken = 0; ; taken++) {
+    try {
+      guard.peerReset(false)
+    } catch (error) {
+      if (error instanceof ConnectionError) return taken
+      throw error
+    }
+  }
+}
+
+void t.test('a server has one free reset for each stream that was opened', async (t) => {
+  const guard = new AbuseGuard({ ...DEFAULT_LIMITS, earlyResets: none }, new FakeClock())
+  t.equal(resetsTaken(guard), 0)
+  for (let i = 0; i < 3; i++) guard.streamOpened()
+  t.equal(resetsTaken(guard), 3)
+  t.equal(resetsTaken(guard), 0)
+})
+
+void t.test('free resets are saved up to a bound only', async (t) => {
+  const guard = new AbuseGuard({ ...DEFAULT_LIMITS, earlyResets: none, maxExpectedResets: 5 }, new FakeClock())
+  for (let i = 0; i < 1000; i++) guard.streamOpened()
+  t.equal(resetsTaken(guard), 5)
+})

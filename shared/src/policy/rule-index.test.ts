@@ -1,0 +1,72 @@
+import t from 'tap'
+import type { Authorization, Match } from '../mesh/index.ts'
+import { prepareFacts } from './prepared-facts.ts'
+import { RuleIndex } from './rule-index.ts'
+import { cidr, exact, FACTS, match, policy, prefix, suffix } from './test-fixtures.ts'
+
+const POLICIES = 1_000
+const RULES = 10
+const CLIENT = 'td/ns/namespace/sa/account'
+
+/** How a policy of many is named: in the order of the alphabet. */
+function nameOf(p: number): string {
+  return `p${String(p).padStart(4, '0')}`
+}
+
+/** An index of 1,000 policies of 10 rules each, and what it answers for the client, with how many rules were looked at. */
+function asked(rule: (p: number, r: number) => Authorization['rules'][number]) {
+  const index = new RuleIndex()
+  for (let p = 0; p < POLICIES; p++) {
+    const rules = Array.from({ length: RULES }, (_, r) => rule(p, r))
+    index.add(policy({ name: nameOf(p), action: 'Deny', rules }))
+  }
+  const facts = prepareFacts(FACTS)
+  if (!facts) throw new Error('no facts')
+  return { first: index.firstMatch(facts, undefined), looks: index.looks }
+}
+
+const one = (some: Partial<Match>): Authorization['rules'][number] => [[match(some)]]
+
+void t.test('of 10,000 rules that one of their conditions excludes none is looked at', async (t) => {
+  const shapes: Readonly<Record<string, (p: number, r: number) => Authorization['rules'][number]>> = {
+    principals: (p, r) => one({ notPrincipals: [exact(CLIENT), exact(`x${p}-${r}`)] }),
+    'prefixes and suffixes': (p, r) =>
+      one({ notPrincipals: [r % 2 ? prefix('td/') : suffix('/account'), exact(`x${p}-${r}`)] }),
+    'two clauses': (p, r) => [
+      [match({ notDestinationPorts: [8080, p] })],
+      [match({ notSourceIps: [cidr('127.0.0.0/8'), cidr(`1.${p >> 8}.${p & 255}.${r}`)] })],
+    ],
+    'one service account': (p, r) =>
+      one({
+        serviceAccounts: [{ namespace: 'namespace', serviceAccount: 'account' }],
+        notDestinationPorts: [8080, 10_000 + p * RULES + r],
+      }),
+    'either of two conditions': (p, r) =>
+      r % 2
+        ? one({ notDestinationPorts: [8080, p * RULES + r + 10_000] })
+        : one({ notNamespaces: [exact('namespace'), exact(`x${p}-${r}`)] }),
+    'ports of which the common one is another': (p, r) =>
+      one({ principals: [exact(CLIENT)], destinationPorts: [5432, 10_000 + p * RULES + r] }),
+    alternatives: (p, r) => [
+      [
+        match({ notDestinationPorts: [8080, 10_000 + p] }),
+        match({ notDestinationIps: [cidr('127.0.0.2'), cidr(`1.${p >> 8}.${p & 255}.${r}`)] }),
+      ],
+    ],
+  }
+  for (const [what, rule] of Object.entries(shapes)) t.same(asked(rule), { first: undefined, looks: 0 }, what)
+})
+
+void t.test('of 10,000 rules that all hold the first in the alphabet is found at once', async (t) => {
+  t.same(
+    asked((p, r) => one({ notPrincipals: [exact(`x${p}-${r}`)] })),
+    { first: 'ns/p0000', looks: 1 },
+  )
+})
+
+void t.test('an excluded rule does not hide those that hold', async (t) => {
+  const last = asked((p, r) => one({ notPrincipals: [exact(p === 999 ? 'somebody' : CLIENT), exact(`x${p}-${r}`)] }))
+  t.equal(last.first, 'ns/p0999')
+  const mostly = asked((p, r) => one({ notPrincipals: [exact(p >= 50 ? 'somebody' : CLIENT), exact(`x${p}-${r}`)] }))
+  t.equal(mostly.first, 'ns/p0050')
+})

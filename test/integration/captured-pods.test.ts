@@ -1,0 +1,219 @@
+// Which namespaces become pods and when: the room that captures them, in real namespaces, with a clock that the test moves.
+import t from 'tap'
+import { FakeClock } from '@ambit/shared/clock'
+import { selectIo } from '@ambit/shared/io'
+import { MetricRegistry, METRICS, silentLog, type Log } from '@ambit/shared/telemetry'
+import { CapturedPods, type PodPlace } from '../../ztunnel/src/control/captured-pods.ts'
+import { NetworkNamespace, primeThreadPool, ProbeBypass } from '../../ztunnel/src/linux/index.ts'
+import { reservedNamespaces } from '../../ztunnel/src/control/reserved-namespaces.ts'
+import { libcGetsockopt, SOL_SOCKET, SOL_TCP } from '../../ztunnel/src/linux/libc.ts'
+import { NETNS_DIRECTORY } from '../kit/topology.ts'
+import { eventually, TestMesh, type Pod } from '../kit/index.ts'
+import { listening, networkOf } from './network-of.ts'
+import { unwillingNft } from './unwilling-nft.ts'
+
+const LISTENERS = [':15001', ':15006', ':15008']
+const RETRY_MS = 5_000
+const SO_KEEPALIVE = 9
+const TCP_USER_TIMEOUT = 18
+
+t.setTimeout(60_000)
+
+interface Capturing {
+  readonly pods: CapturedPods
+  readonly clock: FakeClock
+  /** What was logged as an error. */
+  readonly errors: string[]
+}
+
+void t.test('capturing pods', async (t) => {
+  await primeThreadPool()
+  const io = await selectIo({ log: silentLog })
+  const mesh = await TestMesh.create()
+  const node = await mesh.addNode('a')
+  const nft = await unwillingNft(mesh.files)
+  process.env['PATH'] = nft.path
+
+  function capturing(
+    t: { teardown(end: () => void): void },
+    reserved: ReadonlyMap<string, string> = new Map(),
+    onListening: () => void = () => {},
+  ): Capturing {
+    const errors: string[] = []
+    const log: Log = { ...silentLog, error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`) }
+    const metrics = new MetricRegistry({ log })
+    const clock = new FakeClock()
+    const pods = new CapturedPods({
+      io,
+      listen: {
+        mark: 1_337,
+        reusePort: true,
+        originalSource: undefined,
+        ipv6: true,
+        keepAlive: { timeS: 77, intervalS: 5, retries: 3 },
+        userTimeoutMs: 92_000,
+      },
+      redirect: true,
+      reserved,
+      probes: undefined,
+      started: metrics.counter(METRICS.proxiesStarted),
+      stopped: metrics.counter(METRICS.proxiesStopped),
+      clock,
+      log,
+      onListening,
+      onRemoved: () => {},
+      onChanged: () => {},
+    })
+    t.teardown(() => pods.stop())
+    return { pods, clock, errors }
+  }
+
+  try {
+    await t.test('a namespace belongs to one pod', async (t) => {
+      const pod = await mesh.addPod(node, 'shared')
+      const before = await networkOf(pod.place.namespace)
+      const { pods, clock, errors } = capturing(t)
+      await pods.change([placeOf(pod)], [])
+      const redirected = await networkOf(pod.place.namespace)
+      t.not(redirected, before)
+      // By another path, which a file cannot tell from another namespace.
+      await pods.change(
+        [{ ...placeOf(pod), uid: 'second', name: 'second', netns: `/run/../run/netns/${pod.place.namespace}` }],
+        [],
+      )
+      t.match(errors, [/"pod":"default\/second","error":"the network namespace \S+ is that of pod default\/shared"/])
+      t.same([...pods.pending.keys()], ['second'])
+      t.same(await listening(pod), LISTENERS, 'the connections are those of the first one')
+
+      await pods.change([], ['second'])
+      t.equal(await networkOf(pod.place.namespace), redirected, 'who leaves does not take the redirection along')
+
+      await pods.change([{ ...placeOf(pod), uid: 'second' }], [])
+      await pods.change([], [pod.uid])
+      t.equal(await networkOf(pod.place.namespace), before)
+      await clock.advance(RETRY_MS)
+      await pods.change([], [])
+      t.same([...pods.captured.keys()], ['second'], 'tried again when the namespace is free')
+      t.equal(await networkOf(pod.place.namespace), redirected)
+      await pods.change([], ['second'])
+    })
+
+    await t.test('the namespaces of the node and of ztunnel are no pods', async (t) => {
+      const other = NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`)
+      const reserved = reservedNamespaces(other)
+      other.close()
+      const before = await networkOf(node.place.namespace)
+      const { pods, errors } = capturing(t, reserved)
+      const place = { name: 'x', namespace: 'default', serviceAccount: 'x' }
+      const places = [
+        { ...place, uid: 'node', netns: `${NETNS_DIRECTORY}/${node.place.namespace}` },
+        { ...place, uid: 'self', netns: '/proc/self/ns/net' },
+      ]
+      await pods.change(places, [])
+      t.match(errors, [/is that of the node"/, /is that of ztunnel"/])
+      t.equal(pods.pending.size, 2)
+      await pods.change([], ['node', 'self'])
+      t.equal(pods.pending.size, 0)
+      t.equal(await networkOf(node.place.namespace), before)
+      t.same([...reservedNamespaces(undefined).values()], ['ztunnel'], 'where the node is not known')
+    })
+
+    await t.test('who accepts applications asks whether they live; tunnels do that themselves', async (t) => {
+      const pod = await mesh.addPod(node, 'kept')
+      const { pods } = capturing(t)
+      nft.obey()
+      await pods.change([placeOf(pod)], [])
+      const found = pods.captured.get(pod.uid)?.listeners.map(({ role, handle: { fd } }) => ({
+        role,
+        keepAlive: optionOf(fd, SOL_SOCKET, SO_KEEPALIVE),
+        userTimeoutMs: optionOf(fd, SOL_TCP, TCP_USER_TIMEOUT),
+      }))
+      t.strictSame(found, [
+        { role: 'inbound', keepAlive: 0, userTimeoutMs: 0 },
+        { role: 'inboundPassthrough', keepAlive: 1, userTimeoutMs: 92_000 },
+        { role: 'outbound', keepAlive: 1, userTimeoutMs: 92_000 },
+      ])
+      await pods.change([], [pod.uid])
+    })
+
+    await t.test('listeners that cannot be handed over are closed, and the pod is tried again', async (t) => {
+      const pod = await mesh.addPod(node, 'unheard')
+      let isBroken = true
+      const { pods, clock } = capturing(t, new Map(), () => {
+        if (isBroken) throw new Error('no worker takes it')
+      })
+      await pods.change([placeOf(pod)], [])
+      t.same(await listening(pod), [])
+      t.same([pods.serving.size, pods.pending.size], [0, 1])
+      isBroken = false
+      await clock.advance(RETRY_MS)
+      await pods.change([], [])
+      t.same([...pods.captured.keys()], [pod.uid])
+      t.same(await listening(pod), LISTENERS)
+      await pods.change([], [pod.uid])
+    })
+
+    await t.test('a try that falls due during a change does not undo it', async (t) => {
+      const leaving = await mesh.addPod(node, 'leaving')
+      const moving = await mesh.addPod(node, 'moving')
+      const elsewhere = await mesh.addPod(node, 'elsewhere')
+      const before = await networkOf(leaving.place.namespace)
+      const { pods, clock } = capturing(t)
+      nft.refuse()
+      await pods.change([placeOf(leaving), placeOf(moving)], [])
+      t.equal(pods.pending.size, 2)
+
+      nft.hesitate()
+      const moved = { ...placeOf(moving), netns: elsewhere.netns }
+      const changed = pods.change([moved], [leaving.uid, moving.uid])
+      await clock.advance(RETRY_MS)
+      nft.obey()
+      await changed
+      await pods.change([], [])
+      t.same([...pods.captured.keys()], [moving.uid])
+      t.equal(pods.pending.size, 0)
+      t.equal(clock.pendingTimers, 0)
+      t.equal(await networkOf(leaving.place.namespace), before, 'who has left stays out')
+      t.same(await listening(leaving), [])
+      t.same(await listening(moving), [], 'nothing is captured where it was')
+      t.same(await listening(elsewhere), LISTENERS, 'once where it is')
+      await pods.change([], [moving.uid])
+      t.same(await listening(elsewhere), [], 'no listener is forgotten')
+    })
+
+    await t.test("looking whether the node's rules are in place does not take a change for a stranger's", async (t) => {
+      const probes = new ProbeBypass(NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`))
+      t.teardown(() => probes.close())
+      const rules = (): Promise<string> => node.must(['nft', 'list', 'ruleset'])
+      nft.obey()
+      await probes.add('one', ['10.1.1.1'])
+      t.equal(await probes.mend(), 'intact')
+      nft.linger()
+      const added = probes.add('two', ['10.1.1.2'])
+      await eventually('its address is there', async () => (await rules()).includes('10.1.1.2'))
+      const looked = probes.mend()
+      await node.must(['true']) // what would be done meanwhile has the time to be done
+      nft.obey()
+      t.equal(await looked, 'intact')
+      await Promise.all([added, probes.add('three', ['10.1.1.3'])])
+      t.match(await rules(), /10\.1\.1\.1, 10\.1\.1\.2,\s+10\.1\.1\.3/)
+      await node.must(['nft', 'delete', 'table', 'inet', 'ambit-node'])
+      t.equal(await probes.mend(), 'mended')
+      t.match(await rules(), '10.1.1.3')
+      for (const uid of ['one', 'two', 'three']) await probes.remove(uid)
+      t.notMatch(await rules(), 'ambit-node')
+    })
+  } finally {
+    t.same(await mesh.close(), [])
+  }
+})
+
+function optionOf(fd: number, level: number, name: number): number {
+  const [value, length] = [Buffer.alloc(4), Buffer.from([4, 0, 0, 0])]
+  libcGetsockopt(fd, level, name, value, length)
+  return value.readInt32LE()
+}
+
+function placeOf({ uid, name, namespace, serviceAccount, netns }: Pod): PodPlace {
+  return { uid, name, namespace, serviceAccount, netns }
+}

@@ -1,0 +1,51 @@
+import t from 'tap'
+import { FakeClock } from '@ambit/shared/clock'
+import { selectIo } from '@ambit/shared/io'
+import { MetricRegistry, METRICS, silentLog, type Log } from '@ambit/shared/telemetry'
+import { CapturedPods } from './captured-pods.ts'
+
+const NOWHERE = {
+  uid: 'ghost',
+  name: 'ghost',
+  namespace: 'default',
+  serviceAccount: 'ghost',
+  netns: '/run/netns/no-such',
+}
+
+void t.test('a change that fails is logged, rejects nothing, and the next one has its turn', async (t) => {
+  const errors: string[] = []
+  const log: Log = { ...silentLog, error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`) }
+  const metrics = new MetricRegistry({ log })
+  const clock = new FakeClock()
+  let isBroken = true
+  const pods = new CapturedPods({
+    io: await selectIo({ log: silentLog }),
+    listen: {
+      mark: undefined,
+      reusePort: true,
+      originalSource: false,
+      ipv6: false,
+      keepAlive: undefined,
+      userTimeoutMs: undefined,
+    },
+    redirect: false,
+    reserved: new Map(),
+    probes: undefined,
+    started: metrics.counter(METRICS.proxiesStarted),
+    stopped: metrics.counter(METRICS.proxiesStopped),
+    clock,
+    log,
+    onListening: () => {},
+    onRemoved: () => {},
+    onChanged: () => {
+      if (isBroken) throw new Error('whoever is told is broken')
+    },
+  })
+  await pods.change([NOWHERE], [])
+  t.match(errors, [/pod not captured/, /a change of the pods failed .*whoever is told is broken/])
+  t.equal(clock.pendingTimers, 1, 'it is tried again all the same')
+  isBroken = false
+  await pods.change([], [NOWHERE.uid])
+  t.equal(pods.pending.size, 0)
+  t.equal(clock.pendingTimers, 0)
+})

@@ -1,0 +1,38 @@
+import type { Clock } from '@ambit/shared/clock'
+import t from 'tap'
+import type { TrackedConnection } from './open-connections.ts'
+import { Recheck } from './recheck.ts'
+
+function connection(): TrackedConnection {
+  return {
+    direction: 'inbound',
+    summarise: () => ({ src: '', originalDst: null, actualDst: '', protocol: 'TCP' }),
+    facts: undefined,
+    close: () => {},
+  }
+}
+
+void t.test('a slice ends when its time is over, and everybody is asked once', async (t) => {
+  let now = 0
+  const clock: Clock = { now: () => now, after: () => ({ cancel: () => {} }) }
+  const later: (() => void)[] = []
+  const recheck = new Recheck({ clock, soon: (run) => void later.push(run) })
+  const asked: TrackedConnection[] = []
+  const all = Array.from({ length: 10 }, connection)
+  const ask = (one: TrackedConnection): void => {
+    asked.push(one)
+    now++
+  }
+  recheck.add(all.slice(0, 5), ask)
+  recheck.add(all, ask)
+  t.equal(asked.length, 0, 'nobody before what else is to be done')
+  const slices: number[] = []
+  for (let run = later.shift(); run; run = later.shift()) {
+    const before = asked.length
+    run()
+    slices.push(asked.length - before)
+    t.ok(later.length <= 1)
+  }
+  t.same(slices, [4, 4, 2])
+  t.same(asked, all)
+})
