@@ -81,7 +81,9 @@ void t.test('namespaces, sockets and rules', async (t) => {
       t.equal(libcGetsockopt(accepted[0]?.fd ?? -1, SOL_TCP, TCP_NODELAY, noDelay, length), 0)
       t.equal(noDelay.readInt32LE(), 1)
       for (const end of [...accepted, connected]) end.destroy()
+      // Until it is closed it may get connections that are meant for the next one.
       listener.close()
+      await listener.closed
     })
 
     await t.test('the port of a dialled connection is of the window that was asked for', async (t) => {
