@@ -237,6 +237,9 @@ void t.test('foreign peers in a mesh', async (t) => {
       const stranger = await mesh.addPod(node, 'stranger', { protocol: 'TCP' })
       stranger.record['protocol'] = 'HBONE'
       mesh.save()
+      await eventually('the stranger is known', async () => {
+        return (await node.proxy.get(15_000, '/config_dump')).includes('"stranger"')
+      })
       const peer = stranger.start('server', [process.execPath, PEER, ...honest, 'serve', '15008'])
       await peer.says(/listening/)
       here.open('stranger', stranger.v4, ECHO_PORT)

@@ -2,7 +2,7 @@ import type { Timer } from '../clock/index.ts'
 import type { PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
 import { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError, nameOfCode } from './connection-error.ts'
-import type { ConnectionOptions } from './connection-options.ts'
+import type { ConnectionOptions, ConnectionState } from './connection-options.ts'
 import { Delivery } from './delivery.ts'
 import { FrameDispatch, type FrameHost } from './frame-dispatch.ts'
 import { FrameReader } from './frame-reader.ts'
@@ -31,14 +31,6 @@ const FRAMES_AT_ONCE = 8192
 
 const LIVENESS_PING = Buffer.from('liveness')
 const DRAIN_PING = Buffer.from('draining')
-
-/**
- * - `open`: streams come and go.
- * - `draining`: GOAWAY was sent or received; existing streams go on, and the last one's end closes the connection.
- * - `closing`: the last frames are on their way; nothing inbound counts any more.
- * - `closed`: nothing is left but streams whose applications have yet to take what was received; Leftovers bounds how long.
- */
-export type ConnectionState = 'open' | 'draining' | 'closing' | 'closed'
 
 /**
  * One HTTP/2 connection for tunnels over TLS, either role: its streams, its beginning and its end. What comes in is judged by
