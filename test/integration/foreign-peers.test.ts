@@ -8,6 +8,8 @@ import { eventually, Talker, TestMesh, type Pod } from '../kit/index.ts'
 
 const PEER = fileURLToPath(new URL('programs/foreign-peer.ts', import.meta.url))
 const ECHO_PORT = 9_000
+/** The first tunnel to it is lost. */
+const LOST_PORT = 9_998
 const CLOSED_PORT = 9_999
 const HOUR_MS = 3_600_000
 const BIG = 5_000_000
@@ -231,6 +233,16 @@ void t.test('foreign peers in a mesh', async (t) => {
         level: 'error',
         error: /503/,
       })
+    })
+
+    await t.test('a tunnel that is lost before it answered is opened once more', async (t) => {
+      here.open('lost', foreign.v4, LOST_PORT)
+      await here.heard('lost', /connected/)
+      await here.echoes('lost', 'after all')
+      await node.proxy.access({ message: 'tunnel lost, trying again', 'dst.addr': `${foreign.v4}:15008` })
+      here.end('lost')
+      await here.heard('lost', /^ended/)
+      t.match(await node.proxy.access({ 'dst.hbone_addr': `${foreign.v4}:${LOST_PORT}` }), { level: 'info' })
     })
 
     await t.test('a server with another name gets no bytes', async (t) => {

@@ -21,12 +21,16 @@ const credentials = {
   rejectUnauthorized: false,
 }
 
+/** Tunnels to 9998, the first of which is lost with its connection. */
+let lost = 0
+
 function serve(port: number): void {
   const server = createSecureServer({ ...credentials, requestCert: true, ALPNProtocols: ['h2'] })
   server.on('secureConnection', (socket) => tell({ peer: socket.getPeerX509Certificate()?.subjectAltName }))
   server.on('stream', (stream: ServerHttp2Stream, headers) => {
     tell({ headers })
     stream.on('error', (error) => tell({ error: error.message }))
+    if (headers[':authority']?.endsWith(':9998') && ++lost === 1) return stream.session?.socket.destroy()
     if (headers[':authority']?.endsWith(':9999')) return stream.respond({ ':status': 503 }, { endStream: true })
     stream.respond({ ':status': 200 })
     stream.pipe(stream)

@@ -47,6 +47,11 @@ export function mayTryAnother(error: unknown): boolean {
   return error instanceof IoError && error.code !== 'aborted'
 }
 
+/** True where a tunnel connection that had been made did not answer the request, for it ended or the peer broke off. */
+export function wasLost(error: unknown): boolean {
+  return error instanceof HboneError && error.code === 'h2'
+}
+
 const MEANS_AWAY: ReadonlySet<HboneError['code']> = new Set([
   'dial',
   'dial-timeout',

@@ -17,7 +17,7 @@ import {
 import { CarriedConnection } from './carry.ts'
 import { ConnectionError } from './connection-error.ts'
 import { dialFromPod } from './dial.ts'
-import { failureOfTunnel, mayTryAnother } from './outbound-failure.ts'
+import { failureOfTunnel, mayTryAnother, wasLost } from './outbound-failure.ts'
 import { PeerTls } from './peer-tls.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
@@ -89,10 +89,15 @@ interface Attempt {
   readonly connection: CarriedConnection
 }
 
-/** Opens the way to the destination; where an endpoint cannot be had and the service has others, the next is tried. */
+/**
+ * Opens the way to the destination; where an endpoint cannot be had and the service has others, the next is tried. Where there
+ * is no other, but the tunnel connection was lost before it answered, the same is tried once more: so a connection survives
+ * that the worker at the other end was killed and replaced. No byte of the application was sent to either.
+ */
 async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): Promise<Splice> {
   const tried = new Set<string>()
   let route = first
+  let hasComeBack = false
   for (let count = 1; ; count++) {
     try {
       if (route.kind === 'hbone') return (await openTunnel(proxy, attempt, route)).splice(attempt.end)
@@ -108,13 +113,16 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): 
             })
       if (count >= MAX_ATTEMPTS || attempt.connection.signal.aborted || !mayTryAnother(error)) throw failure
       const asked = request(proxy, attempt.local, attempt.source, attempt.target)
-      const next = routeAgain(proxy.context.mesh, asked, route, tried)
+      const other = routeAgain(proxy.context.mesh, asked, route, tried)
+      const next: CarriableRoute | undefined = other ?? (wasLost(error) && !hasComeBack ? route : undefined)
       if (next === undefined) throw failure
-      proxy.context.log.warn('endpoint not reached, trying another', {
+      hasComeBack = next === route
+      proxy.context.log.warn(hasComeBack ? 'tunnel lost, trying again' : 'endpoint not reached, trying another', {
         'dst.addr': formatSocketAddress(route.dial),
         next: formatSocketAddress(next.dial),
         error: failure.message,
       })
+      if (hasComeBack) continue
       route = next
       attempt.record.redirect(describe(attempt.local, proxy, attempt.source, route))
     }
