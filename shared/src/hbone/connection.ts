@@ -23,6 +23,9 @@ import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.
 /** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
 const MAX_DISCARDED_BYTES = 262_144
 
+/** While small messages share a connection with bulk, others get their turn after so much of it: 0.1 ms of work. */
+const CONTENDED_BYTES_AT_ONCE = 65_536
+
 /**
  * After so many frames the other connections of the process get their turn: libuv reads up to 2 MB of one before it looks at the
  * next, 40 ms of work where the frames are tiny. Bulk has some hundred frames in that much.
@@ -63,6 +66,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #settingsExchange: SettingsExchange | undefined
   #closeTimer: Timer | undefined
   #discardedBytes = 0
+  #startedMs = 0
+  /** The shortest seen. */
+  #roundTripMs = Number.POSITIVE_INFINITY
+  /** Received since others had their turn. */
+  #bytesAtOnce = 0
 
   constructor(options: ConnectionOptions) {
     const { role, port, io, limits, clock } = options
@@ -127,6 +135,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   /** Sends our preface and begins to read. Once. */
   start(): void {
     const { clock, limits } = this.#options
+    this.#startedMs = clock.now()
     if (this.role === 'client') this.send.preface(CLIENT_PREFACE)
     this.send.frame(FrameType.settings, 0, 0, encodeSettings(this.role, limits))
     const credit = this.#dispatch.initialCredit
@@ -184,16 +193,22 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     try {
       this.#reader.feed(slab, start, end)
       this.delivery.batchEnded(more)
-      if (this.#reader.frames >= FRAMES_AT_ONCE) this.#letOthers()
+      this.#bytesAtOnce += end - start
+      if (this.#reader.frames >= FRAMES_AT_ONCE || this.#bytesAtOnce >= this.#maxBytesAtOnce) this.#letOthers()
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error
       this.#fail(error)
     }
   }
 
+  get #maxBytesAtOnce(): number {
+    return this.#dispatch.contention.isPresent ? CONTENDED_BYTES_AT_ONCE : Number.POSITIVE_INFINITY
+  }
+
   /** Reading goes on in the next turn of the loop. */
   #letOthers(): void {
     this.#reader.frames = 0
+    this.#bytesAtOnce = 0
     this.#port.pause()
     setImmediate(() => this.#port.resume())
   }
@@ -226,12 +241,14 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onSettingsAck(): void {
-    if (this.#settingsExchange?.acknowledged() !== true) this.guard.idleFrame()
+    if (this.#settingsExchange?.acknowledged() === true) this.#answered(this.#startedMs)
+    else this.guard.idleFrame()
   }
 
   onPingAnswer(payload: Buffer): void {
     if (payload.equals(DRAIN_PING) && this.#isWarning) this.#refuseFurtherStreams()
-    else if (!payload.equals(LIVENESS_PING) || !this.#liveness.onAnswer()) this.guard.idleFrame()
+    else if (payload.equals(LIVENESS_PING) && this.#liveness.onAnswer()) this.#answered(this.#liveness.askedMs)
+    else this.guard.idleFrame()
   }
 
   onGoaway(lastStreamId: number, h2Code: number): void {
@@ -259,6 +276,12 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   // ---- StreamHost
 
+  get windowBytes(): number {
+    const { streamWindowBytes, contendedWindowBytes } = this.limits
+    if (!this.#dispatch.contention.isPresent) return streamWindowBytes
+    return Math.min(streamWindowBytes, contendedWindowBytes * Math.max(1, this.#roundTripMs))
+  }
+
   held(change: number): void {
     const { maxHeldBytes } = this.limits
     const wasAbove = this.heldBytes > maxHeldBytes
@@ -285,6 +308,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#options.hooks.onChange()
     if (this.#state === 'closed') this.#settle()
     else this.#closeIfDrained()
+  }
+
+  /** What was sent then has come to the peer, and an answer back. */
+  #answered(sentMs: number): void {
+    this.#roundTripMs = Math.min(this.#roundTripMs, this.#options.clock.now() - sentMs)
   }
 
   // ---- streams

@@ -1,6 +1,9 @@
 /**
  * What a peer may still send us, on one stream or on the connection (RFC 9113 §6.9). Credit goes back in portions of half the
  * window, so WINDOW_UPDATEs are rare.
+ *
+ * A window cannot be taken back, but it need not be given again: `release` with a smaller `size` lets the peer use up what it
+ * has until that much is left.
  */
 export class ReceiveWindow {
   readonly #size: number
@@ -19,13 +22,13 @@ export class ReceiveWindow {
     return this.#used <= this.#size
   }
 
-  /** These bytes take no more room here. Returns the credit to announce now, or 0. */
-  release(bytes: number): number {
+  /** These bytes take no more room here. Returns the credit to announce now, or 0. `size` is at most the window's own. */
+  release(bytes: number, size = this.#size): number {
     this.#done += bytes
-    if (this.#done * 2 < this.#size) return 0
-    const credit = this.#done
+    const credit = Math.min(this.#done, this.#used - (this.#size - size))
+    if (credit * 2 < size) return 0
     this.#used -= credit
-    this.#done = 0
+    this.#done -= credit
     return credit
   }
 

@@ -1,6 +1,7 @@
 import type { Slab } from '../io/index.ts'
 import type { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError } from './connection-error.ts'
+import { Contention } from './contention.ts'
 import type { Delivery } from './delivery.ts'
 import { DEFAULT_WINDOW, ErrorCode, Flag, FrameType, MAX_WINDOW } from './frames.ts'
 import type { FrameSink } from './frame-reader.ts'
@@ -60,6 +61,7 @@ export class FrameDispatch implements FrameSink {
   readonly #window: ReceiveWindow
   readonly #maxHeaderBytes: number
   readonly peer: PeerSettings
+  readonly contention = new Contention()
   hasSettings = false
   /** The header block that CONTINUATION must go on with before anything else. */
   #block: HeaderBlock | undefined
@@ -171,6 +173,7 @@ export class FrameDispatch implements FrameSink {
       this.#host.resetStream(streamId, ErrorCode.flowControlError)
       return
     }
+    this.contention.frame(stream, length)
     this.#stream = stream
   }
 

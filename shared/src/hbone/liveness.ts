@@ -16,9 +16,15 @@ export class Liveness {
   readonly #options: LivenessOptions
   #timer: Timer | undefined
   #isWaiting = false
+  #askedMs = 0
 
   constructor(options: LivenessOptions) {
     this.#options = options
+  }
+
+  /** When the last PING was sent. */
+  get askedMs(): number {
+    return this.#askedMs
   }
 
   start(): void {
@@ -26,6 +32,7 @@ export class Liveness {
     this.#isWaiting = false
     this.#timer = clock.after(pingIntervalMs, () => {
       this.#isWaiting = true
+      this.#askedMs = clock.now()
       this.#timer = clock.after(pingTimeoutMs, onDead)
       sendPing()
       onTick()

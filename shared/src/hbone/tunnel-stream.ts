@@ -15,6 +15,8 @@ export interface StreamHost {
   readonly send: SendScheduler
   readonly delivery: Delivery
   readonly leftovers: Leftovers
+  /** What the peer should have under way on one stream at present. */
+  readonly windowBytes: number
   /** Bytes received for applications that did not take them yet changed by so many. */
   held(change: number): void
   attach(end: TcpEnd, owner: PortOwner): TcpPort
@@ -53,7 +55,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   /** DATA was received: the stream was more than an opened and dropped request. */
   hasCarriedData = false
 
-  // The scheduler's and the delivery's own notes, kept here so that neither needs a map.
+  // Notes of the scheduler, the delivery and the contention, kept here so that none needs a map.
   sendWindow: number
   quota = 0
   served: number
@@ -64,6 +66,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   pendingEnd = 0
   isPendingCopied = false
   isListed = false
+  bytesSinceSmall = 0
 
   #app: TcpPort | undefined
   #appState: 'none' | 'attached' | 'gone' = 'none'
@@ -382,7 +385,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   #credit(bytes: number): void {
     this.#hold(-bytes)
-    this.#announce(this.#receiveWindow.release(bytes))
+    this.#announce(this.#receiveWindow.release(bytes, this.#host.windowBytes))
   }
 
   #announce(credit: number): void {

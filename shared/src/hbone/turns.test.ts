@@ -1,72 +1,17 @@
 import t from 'tap'
-import { FakeClock } from '../clock/index.ts'
-import { HeapSlab, type SecurePort } from '../io/index.ts'
-import { bothIos, turn } from '../io/io-fixture.ts'
-import { silentLog } from '../telemetry/index.ts'
-import { HboneConnection } from './connection.ts'
-import { CLIENT_PREFACE, Flag, FrameType } from './frames.ts'
-import { connectRequestBlock } from './header-block.ts'
-import { Leftovers } from './leftovers.ts'
+import { accepted, bothIos, eventually, turn } from '../io/io-fixture.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
+import { data, quietServer, request } from './quiet-server-fixture.ts'
 
-/** A port whose bytes the test brings; notes whether it may bring more. */
-class QuietPort implements SecurePort {
-  readonly remote = { address: '10.0.0.1', port: 1 }
-  readonly local = { address: '10.0.0.2', port: 15_008 }
-  readonly fd = -1
-  readonly consumesOnWrite = true
-  isPaused = false
-
-  start(): void {}
-  write(): void {}
-  end(): void {}
-  destroy(): void {}
-
-  pause(): void {
-    this.isPaused = true
-  }
-
-  resume(): void {
-    this.isPaused = false
-  }
-}
-
-function frame(type: number, flags: number, streamId: number, payload: Buffer): Buffer {
-  const header = Buffer.alloc(9)
-  header.writeUIntBE(payload.length, 0, 3)
-  header.writeUInt8(type, 3)
-  header.writeUInt8(flags, 4)
-  header.writeUInt32BE(streamId, 5)
-  return Buffer.concat([header, payload])
-}
+const BULK = 16_384
 
 void t.test('a peer with many tiny frames is not read until the others had their turn', async (t) => {
   for (const io of bothIos()) {
-    const port = new QuietPort()
-    const clock = new FakeClock()
-    const connection = new HboneConnection({
-      role: 'server',
-      io,
-      port,
-      limits: DEFAULT_LIMITS,
-      leftovers: new Leftovers({ clock }),
-      clock,
-      log: silentLog,
-      hooks: { onRequest: () => {}, onChange: () => {}, onTick: () => {} },
-    })
-    connection.start()
-    const bring = (...bytes: Buffer[]): void => {
-      const slab = new HeapSlab(Buffer.concat(bytes))
-      connection.onBytes(slab, 0, slab.bytes.length, false)
-    }
-    const request = connectRequestBlock('10.0.0.2:80', [])
-    bring(CLIENT_PREFACE, frame(FrameType.settings, 0, 0, Buffer.alloc(0)))
-    bring(frame(FrameType.headers, Flag.endHeaders, 1, request))
-    const [bulk, tiny] = [Buffer.alloc(16_384), Buffer.alloc(1)].map((data) => frame(FrameType.data, 0, 1, data))
-    if (bulk === undefined || tiny === undefined) return
-    for (let i = 0; i < 100; i++) bring(bulk)
+    const { connection, port, clock, bring } = await quietServer(io)
+    bring(request(1))
+    for (let i = 0; i < 100; i++) bring(data(1, BULK))
     t.notOk(port.isPaused, 'bulk goes on')
-    const record = Buffer.concat(Array.from({ length: 1600 }, () => tiny))
+    const record = Buffer.concat(Array.from({ length: 1600 }, () => data(1, 1)))
     for (let i = 0; i < 6; i++) bring(record)
     t.ok(port.isPaused)
     await turn()
@@ -74,5 +19,53 @@ void t.test('a peer with many tiny frames is not read until the others had their
     t.equal(connection.state, 'open')
     connection.destroy()
     t.equal(clock.pendingTimers, 0)
+  }
+})
+
+void t.test('beside small messages bulk has less under way, and is read in smaller portions', async (t) => {
+  const { streamWindowBytes } = DEFAULT_LIMITS
+  for (const [io, roundTripMs] of bothIos().flatMap((io) => [0, 3].map((ms) => [io, ms] as const))) {
+    const { connection, port, streams, bring, credit } = await quietServer(io, roundTripMs)
+    const wanted = DEFAULT_LIMITS.contendedWindowBytes * Math.max(1, roundTripMs)
+    bring(request(1), request(3))
+    const apps = await Promise.all(streams.map(() => accepted(io)))
+    const splices = streams.map((stream, at) => stream.attach((apps[at] as (typeof apps)[number]).end))
+    let taken = 0
+    for (const { socket } of apps) socket.on('data', (bytes) => (taken += bytes.length))
+    let sent = 0
+    let sentSmall = 0
+    const left = (): number => streamWindowBytes + (credit.get(1) ?? 0) - sent
+    /** Sends while it may, and waits until all of it was taken. Gives the credit that is left then. */
+    const sendBulk = async (bytes: number): Promise<number> => {
+      for (const target = sent + bytes; sent < target;) {
+        if (port.isPaused || left() < BULK) await turn()
+        else {
+          bring(data(1, BULK))
+          sent += BULK
+        }
+      }
+      await eventually(() => taken === sent + sentSmall, 'the application took it')
+      await turn()
+      await turn()
+      return left()
+    }
+    const sendSmall = (): void => {
+      bring(data(3, 100))
+      sentSmall += 100
+    }
+
+    t.ok((await sendBulk(2 * streamWindowBytes)) > streamWindowBytes / 2, 'alone it may have all of it')
+    sendSmall()
+    const contended = await sendBulk(2 * streamWindowBytes)
+    t.ok(contended <= wanted && contended > wanted / 2, `${contended} beside small messages, ${roundTripMs} ms away`)
+    for (let i = 0; i < 3; i++) bring(data(1, BULK))
+    t.notOk(port.isPaused)
+    bring(data(1, BULK))
+    sent += 4 * BULK
+    t.ok(port.isPaused, '64 KiB at once')
+    t.ok((await sendBulk(17 * streamWindowBytes)) > streamWindowBytes / 2, 'when they have stopped, as before')
+    connection.destroy()
+    await Promise.allSettled(splices)
+    for (const { socket } of apps) socket.destroy()
   }
 })
