@@ -33,7 +33,7 @@ export async function wrk(
   return {
     requests,
     perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1] ?? 0),
-    p50Us: microseconds(/50%\s+(\S+)/.exec(stdout)?.[1] ?? ''),
+    p50Us: microseconds(/^ *50% +(\S+)/m.exec(stdout)?.[1] ?? ''),
   }
 }
 
