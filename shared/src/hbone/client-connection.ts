@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
+import type { CancelSignal } from '../cancellation/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
 import type { Splice, TcpEnd } from '../io/byte-io.ts'
 import type { HboneError } from './hbone-error.ts'
@@ -17,7 +18,7 @@ export interface TunnelRequest {
   /** Beside the pseudo-headers; names in lower case. */
   readonly headers: readonly (readonly [name: string, value: string])[]
   /** Gives up: the stream is reset (CANCEL) if it was begun. */
-  readonly signal?: AbortSignal
+  readonly signal?: CancelSignal
 }
 
 /** A tunnel that the peer has accepted with 200. Its holder must do exactly one of: splice it, or reset it. */

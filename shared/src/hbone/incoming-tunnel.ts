@@ -1,3 +1,4 @@
+import { Cancellation, type CancelSignal } from '../cancellation/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
 import type { SocketAddress, Splice, TcpEnd } from '../io/index.ts'
 import type { ConnectRequest } from './connect-request.ts'
@@ -31,7 +32,7 @@ export class IncomingTunnel implements StreamHead {
   readonly authority: string | undefined
   readonly #request: ConnectRequest
   readonly #stream: TunnelStream
-  #abort: AbortController | undefined
+  #aborted: Cancellation | undefined
   #loss: HboneError | undefined
 
   constructor(connection: TunnelConnection, stream: TunnelStream, request: ConnectRequest) {
@@ -44,12 +45,12 @@ export class IncomingTunnel implements StreamHead {
   }
 
   /** Aborts when the peer resets the stream, or the connection is lost, before the tunnel is accepted. Made on first use. */
-  get aborted(): AbortSignal {
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController()
-      if (this.#loss !== undefined) this.#abort.abort(this.#loss)
+  get aborted(): CancelSignal {
+    if (this.#aborted === undefined) {
+      this.#aborted = new Cancellation()
+      if (this.#loss !== undefined) this.#aborted.abort(this.#loss)
     }
-    return this.#abort.signal
+    return this.#aborted
   }
 
   /** The first value of that request header; names in lower case. */
@@ -92,6 +93,6 @@ export class IncomingTunnel implements StreamHead {
 
   onLost(error: HboneError): void {
     this.#loss = error
-    this.#abort?.abort(error)
+    this.#aborted?.abort(error)
   }
 }

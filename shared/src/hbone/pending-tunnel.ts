@@ -1,3 +1,4 @@
+import type { CancelSignal } from '../cancellation/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
 import type { Splice, TcpEnd } from '../io/index.ts'
 import type { OutgoingTunnel } from './client-connection.ts'
@@ -18,7 +19,7 @@ export interface PendingTunnelOptions {
   /** The request. */
   readonly block: Buffer
   readonly peer: SpiffeId
-  readonly signal: AbortSignal | undefined
+  readonly signal: CancelSignal | undefined
   /** Holds it until it is settled, for whoever calls `expire`. */
   readonly unanswered: Set<PendingTunnel>
   /** Clock milliseconds. */
@@ -33,7 +34,7 @@ export class PendingTunnel implements StreamHead {
   readonly #connection: HboneConnection
   readonly #stream: TunnelStream
   readonly #peer: SpiffeId
-  readonly #signal: AbortSignal | undefined
+  readonly #signal: CancelSignal | undefined
   readonly #unanswered: Set<PendingTunnel>
   readonly #resolve: (tunnel: OutgoingTunnel) => void
   readonly #reject: (error: HboneError) => void
@@ -52,7 +53,7 @@ export class PendingTunnel implements StreamHead {
     this.#unanswered = unanswered
     this.#stream = connection.open(this, block)
     unanswered.add(this)
-    signal?.addEventListener('abort', this.#onAbort, { once: true })
+    signal?.addEventListener('abort', this.#onAbort)
   }
 
   onHeaders(fields: readonly HeaderField[], endStream: boolean): void {

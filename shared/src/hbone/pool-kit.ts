@@ -1,5 +1,6 @@
 import { createSecureContext } from 'node:tls'
 import t, { type Test } from 'tap'
+import type { CancelSignal } from '../cancellation/index.ts'
 import { FakeClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
 import type { TcpEnd } from '../io/byte-io.ts'
@@ -90,7 +91,7 @@ function lost(): never {
   throw new HboneError('h2', 'connection lost')
 }
 
-async function rejectedOnAbort(signal: AbortSignal | undefined): Promise<void> {
+async function rejectedOnAbort(signal: CancelSignal | undefined): Promise<void> {
   await new Promise((_resolve, reject) => {
     signal?.addEventListener('abort', () => reject(new HboneError('aborted', 'the caller gave up')))
   })

@@ -161,7 +161,7 @@ for (const io of bothIos()) {
     t.notOk(incoming.aborted.aborted)
     abort.abort()
     await t.rejects(opening, { code: 'aborted' })
-    await once(incoming.aborted, 'abort')
+    await eventually(() => incoming.aborted.aborted, 'the server has learnt it')
     const app = await accepted(io)
     await t.rejects(incoming.accept([], app.end).finished, { code: 'h2' })
     app.socket.destroy()

@@ -1,3 +1,4 @@
+import type { CancelSignal } from '../cancellation/index.ts'
 import type { Clock } from '../clock/index.ts'
 import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
@@ -50,7 +51,7 @@ export interface Splice {
 
 export interface ConnectOptions {
   readonly timeoutMs: number
-  readonly signal?: AbortSignal
+  readonly signal?: CancelSignal
 }
 
 export interface SecureOptions<Peer> {

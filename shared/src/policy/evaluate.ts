@@ -58,6 +58,7 @@ function firstMatch(rules: readonly ApplicableRules[], facts: PreparedFacts): st
 }
 
 function dryRunMatches(rules: readonly ApplicableRules[], facts: PreparedFacts): readonly string[] {
+  if (rules.length === 0) return []
   const found = rules.flatMap(({ index, applicable }) => [...index.matches(facts, applicable, MAX_DRY_RUN_EVENTS)])
   return found.sort().slice(0, MAX_DRY_RUN_EVENTS)
 }

@@ -1,5 +1,5 @@
 import type { SocketAddress } from '@ambit/shared/io'
-import { addressBits, familyOf, parseIp } from '@ambit/shared/mesh'
+import { addressBits, familyOf, ipv4Bits, parseIp } from '@ambit/shared/mesh'
 import { AF_INET, AF_INET6 } from './libc.ts'
 
 /** struct sockaddr_in (16 bytes) or sockaddr_in6 (28 bytes). */
@@ -9,7 +9,7 @@ export function encodeSocketAddress({ address, port }: SocketAddress): Buffer {
   bytes.writeUInt16LE(family === 6 ? AF_INET6 : AF_INET, 0)
   bytes.writeUInt16BE(port, 2)
   if (family === 6) bytes.write(addressBits(address).toString(16).padStart(32, '0'), 8, 'hex')
-  else for (const [index, part] of address.split('.').entries()) bytes[4 + index] = Number(part)
+  else bytes.writeUInt32BE(ipv4Bits(address), 4)
   return bytes
 }
 

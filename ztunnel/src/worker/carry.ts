@@ -1,3 +1,4 @@
+import { Cancellation, type CancelSignal } from '@ambit/shared/cancellation'
 import type { Splice } from '@ambit/shared/io'
 import type { ConnectionFacts } from '@ambit/shared/policy'
 import type { OpenConnection } from '@ambit/shared/telemetry'
@@ -15,7 +16,7 @@ export class CarriedConnection {
   readonly facts: ConnectionFacts | undefined
   readonly #proxy: PodProxy
   readonly #record: OpenConnection
-  readonly #abort = new AbortController()
+  readonly #cancellation = new Cancellation()
   #splice: Splice | undefined
   #closedFor: ConnectionError | undefined
 
@@ -33,14 +34,14 @@ export class CarriedConnection {
   }
 
   /** Aborted when the connection is closed from outside: policy, drain, removal of the pod. */
-  get signal(): AbortSignal {
-    return this.#abort.signal
+  get signal(): CancelSignal {
+    return this.#cancellation
   }
 
   /** Ends it at once, whatever it is doing. The first reason counts. */
   close(reason: ConnectionError): void {
     this.#closedFor ??= reason
-    this.#abort.abort(reason)
+    this.#cancellation.abort(reason)
     this.#splice?.abort()
   }
 

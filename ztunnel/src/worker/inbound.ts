@@ -84,7 +84,7 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
     })
     const peerLeft = (): void =>
       connection.close(new ConnectionError('CONNECT', 'client disconnected before the tunnel was open'))
-    tunnel.aborted.addEventListener('abort', peerLeft, { once: true })
+    tunnel.aborted.addEventListener('abort', peerLeft)
     try {
       // May it?
       proxy.authorize(local, facts)

@@ -1,0 +1,1 @@
+export { Cancellation, type CancelSignal } from './cancellation.ts'
