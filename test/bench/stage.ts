@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
+import { envoyClient, envoyServer } from '../envoy/configuration.ts'
 import { TestMesh, type Pod, type Program, type TestNode } from '../kit/index.ts'
 import { APPLICATION_PORTS, startApplications, WEB_PORTS } from './applications.ts'
 import { writeCredentials } from './baselines/credentials.ts'
-import { envoyClient, envoyServer } from './baselines/envoy.ts'
 import { family } from './process-usage.ts'
 import type { Variant } from './variant.ts'
 
@@ -127,7 +127,7 @@ function http2(mesh: TestMesh, a: TestNode, b: TestNode, { client, server }: End
 }
 
 function envoys(mesh: TestMesh, a: TestNode, b: TestNode, { client, server }: Ends, program: string): Variant {
-  const credentials = writeCredentials(mesh.files)
+  const tls = { credentials: writeCredentials(mesh.files), curves: ['P-256'] }
   const peer = { host: b.v4, port: PEER_PORT.envoy }
   const ports = APPLICATION_PORTS.map((port) => [port + OFFSET.envoy, port] as const)
   const start = (node: TestNode, config: unknown): Program => {
@@ -138,8 +138,8 @@ function envoys(mesh: TestMesh, a: TestNode, b: TestNode, { client, server }: En
   }
   const targets = { targetHost: server.v4, targets: APPLICATION_PORTS }
   return proxied('envoy', client, a, [
-    start(b, envoyServer({ listenHost: b.v4, port: peer.port, ...targets, credentials })),
-    start(a, envoyClient({ listenHost: a.v4, peer, targetHost: server.v4, ports, credentials })),
+    start(b, envoyServer({ listenHost: b.v4, port: peer.port, ...targets, ...tls })),
+    start(a, envoyClient({ listenHost: a.v4, peer, targetHost: server.v4, ports, ...tls })),
   ])
 }
 

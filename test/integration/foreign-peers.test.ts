@@ -1,44 +1,22 @@
 // Peers that are not ours at either end of a real proxy's tunnels: node:http2 with a certificate of the mesh's CA.
-import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { generateKeyPair, issueAuthority, issueCertificate, readSigner, type Signer } from '@ambit/shared/certificates'
-import { SpiffeId } from '@ambit/shared/identity'
+import type { Signer } from '@ambit/shared/certificates'
 import t from 'tap'
-import { eventually, Talker, TestMesh, type Pod } from '../kit/index.ts'
+import { authorityOf, eventually, issueCredentials, newAuthority, Talker, TestMesh, type Pod } from '../kit/index.ts'
 
 const PEER = fileURLToPath(new URL('programs/foreign-peer.ts', import.meta.url))
 const ECHO_PORT = 9_000
 /** The first tunnel to it is lost. */
 const LOST_PORT = 9_998
 const CLOSED_PORT = 9_999
-const HOUR_MS = 3_600_000
 const BIG = 5_000_000
 
 t.setTimeout(90_000)
 
 /** Files with a key and a certificate for `identity`, under a signer. */
 function issue(mesh: TestMesh, name: string, identity: string, signer: Signer): readonly [string, string] {
-  const key = generateKeyPair()
-  const leaf = { signer, publicKeyDer: key.publicKeyDer, identity: SpiffeId.parse(identity) }
-  const paths = [mesh.files.path(`${name}.key`), mesh.files.path(`${name}.pem`)] as const
-  writeFileSync(paths[0], key.privateKeyPem, { mode: 0o600 })
-  writeFileSync(paths[1], issueCertificate({ ...leaf, nowMs: Date.now(), ttlMs: HOUR_MS }))
-  return paths
-}
-
-/** The CA of the mesh, from the files that it keeps. */
-function authorityOf(mesh: TestMesh): Signer {
-  const [certificate, key] = ['ca-cert.pem', 'ca-key.pem'].map((file) =>
-    readFileSync(mesh.files.path('ca', 'root', file), 'utf8'),
-  )
-  return readSigner(certificate ?? '', key ?? '')
-}
-
-/** An authority of the same name that nobody trusts. */
-function impostor(): Signer {
-  const key = generateKeyPair()
-  const pem = issueAuthority({ key, organization: 'cluster.local', nowMs: Date.now(), ttlMs: HOUR_MS })
-  return readSigner(pem, key.privateKeyPem)
+  const { key, chain } = issueCredentials(mesh.files, name, identity, signer)
+  return [key, chain]
 }
 
 /** What a foreign peer tells, one line of JSON each. */
@@ -86,7 +64,7 @@ void t.test('foreign peers in a mesh', async (t) => {
     await (await Talker.start(server)).listen(ECHO_PORT, { echo: true })
     const here = await Talker.start(client)
     await mesh.up()
-    const ca = authorityOf(mesh)
+    const ca = authorityOf(mesh.files)
     const honest = issue(mesh, 'foreign', foreign.identity, ca)
 
     await t.test(
@@ -151,7 +129,7 @@ void t.test('foreign peers in a mesh', async (t) => {
           error: /policy rejection.*not-mallory/,
         })
         for (const [name, files] of [
-          ['an authority of the same name', issue(mesh, 'other', foreign.identity, impostor())],
+          ['an authority of the same name', issue(mesh, 'other', foreign.identity, newAuthority('cluster.local'))],
           ['another trust domain', issue(mesh, 'abroad', 'spiffe://elsewhere/ns/default/sa/foreign', ca)],
         ] as const) {
           const answers = await ask(foreign, files, server.v4, target, '10')

@@ -1,5 +1,6 @@
 export { Capture } from './capture.ts'
 export { command, must, type CommandResult } from './command.ts'
+export { authorityOf, issueCredentials, newAuthority, type CredentialFiles } from './credentials.ts'
 export { eventually, patienceMs } from './eventually.ts'
 export type { TestNode } from './node.ts'
 export { Pod, type PodOptions } from './pod.ts'

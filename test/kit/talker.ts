@@ -71,11 +71,15 @@ export class Talker {
     }
   }
 
+  /** Names of the connections that were accepted so far, on any port. */
+  get acceptances(): readonly string[] {
+    return [...this.program.output.matchAll(/^(\S+) accepted/gm)].map(([, name = '']) => name)
+  }
+
   /** Waits until a connection to the port was accepted that is newer than those in `known`; answers its name. */
   accepted(port: number, known: readonly string[] = []): Promise<string> {
     return eventually(`${this.program.name} accepts on ${port}`, () => {
-      const names = [...this.program.output.matchAll(new RegExp(`^(${port}/\\d+) accepted`, 'gm'))]
-      return names.map(([, name = '']) => name).find((name) => !known.includes(name))
+      return this.acceptances.find((name) => name.startsWith(`${port}/`) && !known.includes(name))
     })
   }
 }

