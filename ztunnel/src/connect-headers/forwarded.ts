@@ -10,6 +10,7 @@ export function encodeForwarded(client: SocketAddress, host: string | undefined)
 export function parseForwardedHost(value: string | undefined): string | undefined {
   // oxlint-disable-next-line no-control-regex -- the header must be printable ASCII
   if (value === undefined || value.length > 1_024 || /[^\x20-\x7e]/.test(value)) return undefined
+  if (!value.includes('host=')) return undefined
   const element = value
     .split(';')
     .map((part) => part.trim())

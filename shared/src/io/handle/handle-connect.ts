@@ -3,51 +3,97 @@ import { IoError, errnoName } from '../io-error.ts'
 import { formatSocketAddress, type SocketAddress } from '../socket-address.ts'
 import type { HandleMemory } from './handle-memory.ts'
 import { HandleTcp } from './handle-tcp.ts'
-import type { TcpHandle } from './node-bindings.ts'
+import type { ConnectRequest, TcpHandle } from './node-bindings.ts'
+
+interface DialRequest extends ConnectRequest {
+  dial?: Dial
+}
 
 /** Connects a raw handle, which it owns from the call on: one that was opened on a socket, or a new one. */
 export function connectHandle(
   memory: HandleMemory,
   handle: TcpHandle,
   to: SocketAddress,
-  { timeoutMs, signal }: ConnectOptions,
+  options: ConnectOptions,
 ): Promise<TcpEnd> {
-  return new Promise((resolve, reject) => {
-    const { bindings } = memory
-    const doing = `connect to ${formatSocketAddress(to)}`
-    let isSettled = false
-    let timer: NodeJS.Timeout | undefined
-    const settle = (): boolean => {
-      if (isSettled) return false
-      isSettled = true
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-      return true
-    }
-    const fail = (error: IoError): void => {
-      if (!settle()) return
-      handle.close()
-      reject(error)
-    }
-    const onAbort = (): void => fail(new IoError('aborted', `${doing}: aborted by the caller`))
-
-    if (signal?.aborted === true) return onAbort()
-    const request = new bindings.TCPConnectWrap()
-    request.oncomplete = (status) => {
-      if (status !== 0) fail(IoError.ofErrno(errnoName(status), doing))
-      else if (settle()) {
-        handle.setNoDelay(true)
-        resolve(new HandleTcp(memory, handle, to))
-      }
-    }
-    const begun = to.address.includes(':')
-      ? handle.connect6(request, to.address, to.port)
-      : handle.connect(request, to.address, to.port)
-    if (begun !== 0) return fail(IoError.ofErrno(errnoName(begun), doing))
-    timer = setTimeout(
-      () => fail(new IoError('timeout', `${doing}: no answer within ${timeoutMs} ms`, { errno: 'ETIMEDOUT' })),
-      timeoutMs,
-    )
-    signal?.addEventListener('abort', onAbort)
-  })
+  return new Dial(memory, handle, to, options).end
 }
+
+/** One connect under way. An object, not six closures: those were made anew, and run unoptimised, for every connection. */
+class Dial {
+  readonly end: Promise<TcpEnd>
+  readonly #memory: HandleMemory
+  readonly #handle: TcpHandle
+  readonly #to: SocketAddress
+  readonly #options: ConnectOptions
+  readonly #promise = Promise.withResolvers<TcpEnd>()
+  readonly #onAbort = (): void => this.#fail('aborted', 'aborted by the caller')
+  #timer: NodeJS.Timeout | undefined
+  #isSettled = false
+
+  constructor(memory: HandleMemory, handle: TcpHandle, to: SocketAddress, options: ConnectOptions) {
+    this.#memory = memory
+    this.#handle = handle
+    this.#to = to
+    this.#options = options
+    this.end = this.#promise.promise
+    if (options.signal?.aborted === true) this.#onAbort()
+    else this.#begin()
+  }
+
+  static onComplete(dial: Dial, status: number): void {
+    if (status !== 0) dial.#failWith(IoError.ofErrno(errnoName(status), dial.#doing))
+    else if (dial.#settle()) {
+      dial.#handle.setNoDelay(true)
+      dial.#promise.resolve(new HandleTcp(dial.#memory, dial.#handle, dial.#to))
+    }
+  }
+
+  static onTimeout(dial: Dial): void {
+    dial.#fail('timeout', `no answer within ${dial.#options.timeoutMs} ms`, 'ETIMEDOUT')
+  }
+
+  get #doing(): string {
+    return `connect to ${formatSocketAddress(this.#to)}`
+  }
+
+  #begin(): void {
+    const { address, port } = this.#to
+    const request: DialRequest = new this.#memory.bindings.TCPConnectWrap()
+    request.dial = this
+    request.oncomplete = onComplete
+    const begun = address.includes(':')
+      ? this.#handle.connect6(request, address, port)
+      : this.#handle.connect(request, address, port)
+    if (begun !== 0) {
+      this.#failWith(IoError.ofErrno(errnoName(begun), this.#doing))
+      return
+    }
+    this.#timer = setTimeout(onTimeout, this.#options.timeoutMs, this)
+    this.#options.signal?.addEventListener('abort', this.#onAbort)
+  }
+
+  #fail(code: 'aborted' | 'timeout', why: string, errno?: string): void {
+    this.#failWith(new IoError(code, `${this.#doing}: ${why}`, errno === undefined ? {} : { errno }))
+  }
+
+  #failWith(error: IoError): void {
+    if (!this.#settle()) return
+    this.#handle.close()
+    this.#promise.reject(error)
+  }
+
+  #settle(): boolean {
+    if (this.#isSettled) return false
+    this.#isSettled = true
+    clearTimeout(this.#timer)
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    return true
+  }
+}
+
+function onComplete(this: DialRequest, status: number): void {
+  if (this.dial !== undefined) Dial.onComplete(this.dial, status)
+}
+
+const onTimeout = (dial: Dial): void => Dial.onTimeout(dial)

@@ -46,7 +46,7 @@ export interface ShutdownRequest {
   oncomplete: (status: number) => void
 }
 export interface ConnectRequest {
-  oncomplete: (status: number) => void
+  oncomplete: (this: never, status: number) => void
 }
 
 export interface Bindings {
