@@ -209,7 +209,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   /** Bytes of a frame that carry no data (padding) need no application to take them. */
   receivePadding(length: number): void {
-    this.#announce(this.#receiveWindow.release(length))
+    this.#announce(this.#receiveWindow.release(length, this.#host.windowBytes))
   }
 
   deliver(slab: Slab, start: number, end: number): void {

@@ -1,3 +1,4 @@
+import { addressKey } from './address-key.ts'
 import { familyOf, networkBits, type Family } from './ip.ts'
 import { serviceKey, type NetworkCidr, type Service } from './service.ts'
 
@@ -32,7 +33,7 @@ export class ServiceIndex {
     this.remove(key)
     this.#byKey.set(key, service)
     claim(this.#byHostname, service.hostname, service)
-    for (const { network, address } of service.vips) claim(this.#byVip, `${network}/${address}`, service)
+    for (const { network, address } of service.vips) claim(this.#byVip, addressKey(network, address), service)
     for (const range of service.cidrVips) this.#ranges(range).insert(range, service)
   }
 
@@ -41,7 +42,7 @@ export class ServiceIndex {
     if (!service) return
     this.#byKey.delete(key)
     release(this.#byHostname, service.hostname, service)
-    for (const { network, address } of service.vips) release(this.#byVip, `${network}/${address}`, service)
+    for (const { network, address } of service.vips) release(this.#byVip, addressKey(network, address), service)
     for (const range of service.cidrVips) this.#ranges(range).remove(range, service)
   }
 
@@ -50,8 +51,8 @@ export class ServiceIndex {
    * exact one is not visible a range still may be. Without a client namespace nothing is hidden.
    */
   byVip(network: string, address: string, clientNamespace: string | undefined): Service | undefined {
-    const exact = best(this.#byVip.get(`${network}/${address}`), clientNamespace)
-    if (exact) return exact
+    const exact = best(this.#byVip.get(addressKey(network, address)), clientNamespace)
+    if (exact || this.#byRange.size === 0) return exact
     const family = familyOf(address)
     return family && this.#byRange.get(`${network}/${family}`)?.find(address, family, clientNamespace)
   }

@@ -1,3 +1,4 @@
+import { addressKey } from './address-key.ts'
 import { Claims } from './claims.ts'
 import type { Workload } from './workload.ts'
 
@@ -27,7 +28,7 @@ export class WorkloadIndex {
 
   /** Where several workloads claim one address the best is answered: pods and HBONE first, then the newest. */
   byAddress(network: string, address: string): Workload | undefined {
-    return this.#byAddress.get(`${network}/${address}`)
+    return this.#byAddress.get(addressKey(network, address))
   }
 
   /** Where several records say that they are this pod, the newest is answered. */
@@ -69,7 +70,7 @@ function localKey({ namespace, name, serviceAccount }: Workload): string {
 
 function addressKeys({ networkMode, network, workloadIps }: Workload): readonly string[] {
   // An address that a record names twice is claimed once.
-  return networkMode === 'HostNetwork' ? [] : [...new Set(workloadIps)].map((address) => `${network}/${address}`)
+  return networkMode === 'HostNetwork' ? [] : [...new Set(workloadIps)].map((address) => addressKey(network, address))
 }
 
 function rank({ uid, protocol }: Workload): number {

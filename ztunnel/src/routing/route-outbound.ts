@@ -149,8 +149,25 @@ function isFromWaypoint(mesh: Mesh, reference: GatewayAddress, { source, sourceA
   })
 }
 
-/** The workload's own identity and what the service vouches for; a name there that is no SPIFFE id is left out. */
+interface Known {
+  readonly service: Service | undefined
+  readonly trustDomain: string
+  readonly identities: readonly SpiffeId[]
+}
+
+/** Of each workload what was asked for last: records are immutable, and the next connection to it asks the same. */
+const askedLast = new WeakMap<Workload, Known>()
+
 function identitiesOf(workload: Workload, service: Service | undefined, trustDomain: string): readonly SpiffeId[] {
+  const before = askedLast.get(workload)
+  if (before?.service === service && before?.trustDomain === trustDomain) return before.identities
+  const identities = readIdentities(workload, service, trustDomain)
+  askedLast.set(workload, { service, trustDomain, identities })
+  return identities
+}
+
+/** The workload's own identity and what the service vouches for; a name there that is no SPIFFE id is left out. */
+function readIdentities(workload: Workload, service: Service | undefined, trustDomain: string): readonly SpiffeId[] {
   const identities = [SpiffeId.of(workload.trustDomain || trustDomain, workload.namespace, workload.serviceAccount)]
   for (const name of service?.subjectAltNames ?? []) {
     try {

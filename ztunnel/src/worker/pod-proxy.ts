@@ -63,6 +63,8 @@ export class PodProxy {
   /** The application is dialled from the client's address. Known from the listeners: the same right is needed. */
   #originalSource = false
   #presented: Presentation | undefined
+  /** The pod's own, until the mesh changes. */
+  #record: Workload | undefined
   #busy = 0
   #ended = false
 
@@ -104,7 +106,9 @@ export class PodProxy {
 
   /** The pod's own record; waits up to 5 s for it. Throws UnknownWorkload. */
   localWorkload(): Workload | Promise<Workload> {
-    return localWorkload(this.context.mesh, this.pod, this.context.clock)
+    const found = this.#record ?? localWorkload(this.context.mesh, this.pod, this.context.clock)
+    if (!(found instanceof Promise)) this.#record = found
+    return found
   }
 
   /** Who this pod is towards its peers, by its record. */
@@ -129,6 +133,7 @@ export class PodProxy {
 
   /** After every change of policies or workloads: open connections that are refused now are closed soon. */
   meshChanged(): void {
+    this.#record = undefined
     this.#policy.meshChanged()
   }
 
