@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
@@ -14,6 +14,13 @@ export class MeshFiles {
 
   path(...parts: readonly string[]): string {
     return join(this.directory, ...parts)
+  }
+
+  /** For what a program writes: not beside the files that ztunnels watch, where each line would be news to them. */
+  logPath(name: string): string {
+    const logs = this.path('logs')
+    mkdirSync(logs, { recursive: true })
+    return join(logs, name)
   }
 
   /** Written beside and renamed, as careful editors do: nobody reads half a file. */

@@ -188,7 +188,7 @@ export class TestMesh {
       ...this.environment,
       ...environment,
     }
-    const outputFile = this.logsToFiles ? this.files.path(`ztunnel-${node.name}.log`) : undefined
+    const outputFile = this.logsToFiles ? this.files.logPath(`ztunnel-${node.name}.log`) : undefined
     return this.#build(async () => {
       const ztunnel = new ZtunnelProcess(name, namespace, { env, outputFile, under })
       this.#ztunnels.push(ztunnel)
