@@ -147,6 +147,9 @@ const FIRST_PORT = 32_768
 const WINDOW_PORTS = 1_024
 export const PORT_WINDOWS = 27
 
+/** Of the last connection: the next often comes from the same client. */
+let lastSource: { readonly address: string; readonly bytes: Buffer } = { address: '', bytes: Buffer.alloc(0) }
+
 /**
  * Binds to an address that is not ours. The port is chosen at connect, where the whole tuple counts: else 28,000 would be all.
  * connect looks for it within one window, for it goes through all that it may use: where 14,000 ports towards one application
@@ -160,7 +163,10 @@ function bindForeign(fd: number, family: Family, source: string, portWindow: num
     const first = FIRST_PORT + portWindow * WINDOW_PORTS
     libcSetsockopt(fd, SOL_IP, IP_LOCAL_PORT_RANGE, bytesOf(((first + WINDOW_PORTS - 1) << 16) | first), 4)
   }
-  const bytes = encodeSocketAddress({ address: source, port: 0 })
+  if (source !== lastSource.address) {
+    lastSource = { address: source, bytes: encodeSocketAddress({ address: source, port: 0 }) }
+  }
+  const { bytes } = lastSource
   checked(libcBind(fd, bytes, bytes.length), `bind ${source}`)
 }
 

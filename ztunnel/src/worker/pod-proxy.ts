@@ -66,6 +66,9 @@ export class PodProxy {
   /** The pod's own, until the mesh changes. */
   #record: Workload | undefined
   #busy = 0
+  readonly #isDone = (): void => {
+    this.#busy--
+  }
   #ended = false
 
   /** Owns `namespace` from here on. */
@@ -100,7 +103,7 @@ export class PodProxy {
     if (role !== 'outbound') this.#originalSource = transparent
     this.#listeners.set(
       role,
-      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => void this.#whileBusy(this.#serve(role, end))),
+      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => this.#whileBusy(this.#serve(role, end))),
     )
   }
 
@@ -179,7 +182,7 @@ export class PodProxy {
   #closeListeners(): void {
     for (const listener of this.#listeners.values()) {
       listener.close()
-      void this.#whileBusy(listener.closed)
+      this.#whileBusy(listener.closed)
     }
     this.#listeners.clear()
   }
@@ -196,9 +199,8 @@ export class PodProxy {
   }
 
   /** `work` never rejects. */
-  async #whileBusy(work: Promise<void>): Promise<void> {
+  #whileBusy(work: Promise<void>): void {
     this.#busy++
-    await work
-    this.#busy--
+    void work.then(this.#isDone)
   }
 }
