@@ -28,7 +28,7 @@ export function latency(mesh: TestMesh): Measurement {
 
 /** How long each request took, in microseconds, shortest first. */
 async function requestTimes(mesh: TestMesh, { client, name, host, port }: Variant, seconds: number): Promise<number[]> {
-  const log = mesh.files.path(`latency-${name}.log`)
+  const log = mesh.files.logPath(`latency-${name}.log`)
   rmSync(log, { force: true })
   // h2load sends `-D` and `--rps` apart from each other only when a number of clients is given; its rate is per client.
   const words = ['h2load', '--h1', '-c', CLIENTS, '--rps', PER_SECOND / CLIENTS, '-D', seconds, '--log-file', log]
