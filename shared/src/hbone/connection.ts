@@ -312,7 +312,9 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   /** What was sent then has come to the peer, and an answer back. */
   #answered(sentMs: number): void {
-    this.#roundTripMs = Math.min(this.#roundTripMs, this.#options.clock.now() - sentMs)
+    const tookMs = this.#options.clock.now() - sentMs
+    // Below 0 the wall clock was set back meanwhile.
+    if (tookMs >= 0) this.#roundTripMs = Math.min(this.#roundTripMs, tookMs)
   }
 
   // ---- streams

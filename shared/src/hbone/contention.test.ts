@@ -31,6 +31,8 @@ void t.test('neither bulk streams beside each other nor messages one after the o
   t.notOk(contention.isPresent, 'the rest of a piece of bulk is no message')
   for (let i = 0; i < 10; i++) contention.frame(other, 10)
   t.notOk(contention.isPresent, 'nor is what follows of the same stream')
+  for (let i = 0; i < 10; i++) for (const stream of [one, other]) contention.frame(stream, 10)
+  t.notOk(contention.isPresent, 'nor are messages among themselves')
   for (let i = 0; i < 10; i++) {
     contention.frame(talker(true), BULK)
     contention.frame(talker(), 10)

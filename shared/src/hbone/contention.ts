@@ -27,8 +27,10 @@ export class Contention {
     this.#bytesSinceMessage += length
     if (length >= SMALL_FRAME_BYTES) stream.bytesSinceSmall += length
     else {
+      const last = this.#last
       const isMessage = stream.bytesSinceSmall < BULK_BYTES
-      if (isMessage && stream !== this.#last && this.#last?.isOver === false) this.#bytesSinceMessage = 0
+      const isBehindBulk = last !== undefined && last !== stream && !last.isOver && last.bytesSinceSmall > 0
+      if (isMessage && isBehindBulk) this.#bytesSinceMessage = 0
       stream.bytesSinceSmall = 0
     }
     this.#last = stream

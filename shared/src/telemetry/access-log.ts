@@ -85,8 +85,8 @@ export class AccessLog {
 
   #who({ src, dst }: ConnectionInfo, ends: EndsText): string {
     const { format } = this.#log
-    const source = format.address('src.addr', formatSocketAddress(src.addr))
-    const destination = format.address('dst.addr', formatSocketAddress(dst.addr))
+    const source = format.field('src.addr', formatSocketAddress(src.addr), NAME_CHARACTERS)
+    const destination = format.field('dst.addr', formatSocketAddress(dst.addr), NAME_CHARACTERS)
     const authority = this.#optional('dst.hbone_addr', dst.hboneAddr, NAME_CHARACTERS)
     return `${source}${ends.source}${format.separator}${destination}${authority}${ends.destination}`
   }

@@ -28,8 +28,6 @@ export interface LineFormat {
   readonly separator: string
   /** One field, its value cut to `limit` characters. */
   field(key: string, value: LogValue, limit: number): string
-  /** An address as formatSocketAddress writes it: it needs no quotes, no escapes and no limit. */
-  address(key: string, value: string): string
   /** A whole line; `fields` are written fields with separators between them, or empty. */
   line(head: LineHead, fields: string): string
 }
@@ -69,7 +67,6 @@ const plain: LineFormat = {
     if (typeof value !== 'string') return `${key}=${value}`
     return `${key}=${key.endsWith('addr') ? bare(value, limit) : quoted(value, limit)}`
   },
-  address: (key, value) => `${key}=${value}`,
   line({ time, level, shownTarget, message: text }, fields) {
     const head = `${time}\t${level}\t${shownTarget}\t${message(text, MAX_FIELD_CHARACTERS)}`
     return fields === '' ? `${head}\n` : `${head}\t${fields}\n`
@@ -82,7 +79,6 @@ const json: LineFormat = {
     if (typeof value === 'string') return `${jsonKey(key)}:${jsonString(value, limit)}`
     return `${jsonKey(key)}:${typeof value === 'number' && !Number.isFinite(value) ? 'null' : value}`
   },
-  address: (key, value) => `"${key}":"${value}"`,
   line({ time, level, target, message: text }, fields) {
     const head = `{"level":"${level}","time":"${time}","scope":"${target}","message":${jsonString(text, MAX_FIELD_CHARACTERS)}`
     return fields === '' ? `${head}}\n` : `${head},${fields}}\n`

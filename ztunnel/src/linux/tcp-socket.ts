@@ -148,7 +148,7 @@ const WINDOW_PORTS = 1_024
 export const PORT_WINDOWS = 27
 
 /** Of the last connection: the next often comes from the same client. */
-let lastSource: { readonly address: string; readonly bytes: Buffer } = { address: '', bytes: Buffer.alloc(0) }
+let lastSource: { readonly address: string; readonly bytes: Buffer } | undefined
 
 /**
  * Binds to an address that is not ours. The port is chosen at connect, where the whole tuple counts: else 28,000 would be all.
@@ -163,7 +163,7 @@ function bindForeign(fd: number, family: Family, source: string, portWindow: num
     const first = FIRST_PORT + portWindow * WINDOW_PORTS
     libcSetsockopt(fd, SOL_IP, IP_LOCAL_PORT_RANGE, bytesOf(((first + WINDOW_PORTS - 1) << 16) | first), 4)
   }
-  if (source !== lastSource.address) {
+  if (lastSource?.address !== source) {
     lastSource = { address: source, bytes: encodeSocketAddress({ address: source, port: 0 }) }
   }
   const { bytes } = lastSource

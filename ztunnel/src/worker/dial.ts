@@ -15,6 +15,7 @@ const WITHOUT_PROBES = { keepAlive: undefined, userTimeoutMs: undefined }
 interface DialOptions {
   readonly source?: string | undefined
   readonly portWindow?: number | undefined
+  /** Where the address is certainly one of the pod itself. */
   readonly overLoopback?: boolean
   readonly signal?: CancelSignal
 }
@@ -46,7 +47,7 @@ export async function dialApplication(
   proxy: PodProxy,
   to: SocketAddress,
   client: SocketAddress,
-  signal?: CancelSignal,
+  options: Pick<DialOptions, 'overLoopback' | 'signal'>,
 ): Promise<TcpEnd> {
   const sameFamily = to.address.includes(':') === client.address.includes(':')
   const keepsSource = proxy.originalSource && sameFamily && client.address !== to.address
@@ -54,7 +55,7 @@ export async function dialApplication(
   for (let fullWindows = 0; ; fullWindows++) {
     const portWindow = fullWindows < FULL_WINDOWS ? Math.floor(proxy.context.random() * PORT_WINDOWS) : undefined
     try {
-      return await dialFromPod(proxy, to, { source, portWindow, overLoopback: true, ...(signal ? { signal } : {}) })
+      return await dialFromPod(proxy, to, { ...options, source, portWindow })
     } catch (error) {
       if (portWindow !== undefined && error instanceof IoError && error.errno === 'EADDRNOTAVAIL') continue
       throw new ConnectionError('CONNECT', `connection failed: ${messageOf(error)}`, {

@@ -45,7 +45,8 @@ export async function serveInboundPassthrough(proxy: PodProxy, end: TcpEnd): Pro
       // May it?
       proxy.authorize(local, facts)
       // Reach the application and carry.
-      const app = await dialApplication(proxy, destination, source, connection.signal)
+      // Not always over lo: what a pod forwards for others (a router, docker in a pod) comes here too.
+      const app = await dialApplication(proxy, destination, source, { signal: connection.signal })
       await connection.carry(io.splice(end, app))
       connection.end()
     } catch (error) {

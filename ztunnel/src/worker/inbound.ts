@@ -89,7 +89,7 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
       // May it?
       proxy.authorize(local, facts)
       // Reach the application.
-      const app = await dialApplication(proxy, target.dial, source, connection.signal)
+      const app = await dialApplication(proxy, target.dial, source, { overLoopback: true, signal: connection.signal })
       tunnel.aborted.removeEventListener('abort', peerLeft)
       // Carry.
       const headers: [string, string][] = config.responseBaggage ? [['baggage', proxy.baggage(local)]] : []
