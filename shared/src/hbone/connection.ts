@@ -13,6 +13,7 @@ import type { HeaderField } from './hpack/index.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { Liveness } from './liveness.ts'
+import { ReadingTurn } from './reading-turn.ts'
 import { ResetMemory } from './reset-memory.ts'
 import { SendScheduler } from './send-scheduler.ts'
 import { encodeSettings } from './settings.ts'
@@ -22,15 +23,6 @@ import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.
 
 /** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
 const MAX_DISCARDED_BYTES = 262_144
-
-/** While small messages share a connection with bulk, others get their turn after so much of it: 0.1 ms of work. */
-const CONTENDED_BYTES_AT_ONCE = 65_536
-
-/**
- * After so many frames the other connections of the process get their turn: libuv reads up to 2 MB of one before it looks at the
- * next, 40 ms of work where the frames are tiny. Bulk has some hundred frames in that much.
- */
-const FRAMES_AT_ONCE = 8192
 
 const LIVENESS_PING = Buffer.from('liveness')
 const DRAIN_PING = Buffer.from('draining')
@@ -58,6 +50,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly #reader: FrameReader
   readonly #liveness: Liveness
   readonly #resets = new ResetMemory()
+  readonly #turn = new ReadingTurn()
   readonly #lingering = new Set<TunnelStream>()
   readonly #resolveClosed: () => void
   #state: ConnectionState = 'open'
@@ -69,8 +62,6 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #startedMs = 0
   /** The shortest seen. */
   #roundTripMs = Number.POSITIVE_INFINITY
-  /** Received since others had their turn. */
-  #bytesAtOnce = 0
 
   constructor(options: ConnectionOptions) {
     const { role, port, io, limits, clock } = options
@@ -193,22 +184,16 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     try {
       this.#reader.feed(slab, start, end)
       this.delivery.batchEnded(more)
-      this.#bytesAtOnce += end - start
-      if (this.#reader.frames >= FRAMES_AT_ONCE || this.#bytesAtOnce >= this.#maxBytesAtOnce) this.#letOthers()
+      const isContended = this.#dispatch.contention.isPresent
+      if (this.#turn.isOver(this.#reader.frames, end - start, isContended)) this.#letOthers()
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error
       this.#fail(error)
     }
   }
 
-  get #maxBytesAtOnce(): number {
-    return this.#dispatch.contention.isPresent ? CONTENDED_BYTES_AT_ONCE : Number.POSITIVE_INFINITY
-  }
-
   /** Reading goes on in the next turn of the loop. */
   #letOthers(): void {
-    this.#reader.frames = 0
-    this.#bytesAtOnce = 0
     this.#port.pause()
     setImmediate(() => this.#port.resume())
   }

@@ -21,7 +21,6 @@ export function connectHandle(
 
 /** One connect under way. An object, not six closures: those were made anew, and run unoptimised, for every connection. */
 class Dial {
-  readonly end: Promise<TcpEnd>
   readonly #memory: HandleMemory
   readonly #handle: TcpHandle
   readonly #to: SocketAddress
@@ -36,9 +35,12 @@ class Dial {
     this.#handle = handle
     this.#to = to
     this.#options = options
-    this.end = this.#promise.promise
     if (options.signal?.aborted === true) this.#onAbort()
     else this.#begin()
+  }
+
+  get end(): Promise<TcpEnd> {
+    return this.#promise.promise
   }
 
   static onComplete(dial: Dial, status: number): void {
