@@ -16,7 +16,7 @@ import { ECHO_PORT, LOAD, twoNodes } from './two-nodes.ts'
 
 t.setTimeout(120_000)
 
-const MAIN = fileURLToPath(new URL('../../ztunnel/src/main.ts', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../ztunnel/src/main.mjs', import.meta.url))
 /** A mesh that nothing is wrong with, and no file. */
 const WITHOUT_FILES = { XDS_ADDRESS: '', LOCAL_XDS: 'workloads: []' }
 

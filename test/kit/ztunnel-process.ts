@@ -5,7 +5,7 @@ import { eventually } from './eventually.ts'
 import { Program, type ProgramOptions } from './program.ts'
 import { inside } from './topology.ts'
 
-const ZTUNNEL_MAIN = fileURLToPath(new URL('../../ztunnel/src/main.ts', import.meta.url))
+const ZTUNNEL_MAIN = fileURLToPath(new URL('../../ztunnel/src/main.mjs', import.meta.url))
 
 /** One line of the access log, JSON format. */
 export interface AccessLine {

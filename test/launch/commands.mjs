@@ -86,7 +86,7 @@ is fetched on demand; the last line says where the page is, a folder of the chec
 `,
   },
   ztunnel: {
-    main: at('ztunnel/src/main.ts'),
+    main: at('ztunnel/src/main.mjs'),
     programs: ['nft'],
     needsNamespaces: false,
     nodeFlags: [],

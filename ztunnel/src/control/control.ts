@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { setImmediate } from 'node:timers/promises'
 import { createCaClient, type CaClient } from '@ambit/shared/ca/client'
 import { CertificateManager } from '@ambit/shared/certificates'
@@ -7,7 +8,6 @@ import { selectIo, type ByteIo } from '@ambit/shared/io'
 import { Mesh, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
 import { METRICS, MetricRegistry, openLog, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
-import { saveCompiledCode } from '../compile-cache.ts'
 import type { ZtunnelConfig } from '../config/index.ts'
 import { checkCapabilities, NetworkNamespace, primeThreadPool, ProbeBypass } from '../linux/index.ts'
 import type { FromWorker } from '../messages.ts'
@@ -184,7 +184,8 @@ export class Control {
     if (worker.mode === 'shared') checkCapabilities(worker.packetMark)
     const control = new Control(config, await selectIo({ log: logging.log, prefer: worker.io }), logging)
     await control.#start()
-    saveCompiledCode()
+    // It may not end by itself, which is when Node writes what was compiled.
+    flushCompileCache()
     return control
   }
 

@@ -1,7 +1,6 @@
 import { fork, type ChildProcess, type SendHandle } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { ListenHandle } from '@ambit/shared/io'
-import { COMPILE_CACHE } from '../compile-cache.ts'
 import type { FromWorker, ToWorker } from '../messages.ts'
 
 const WORKER_MAIN = fileURLToPath(new URL('../worker/main.ts', import.meta.url))
@@ -31,7 +30,7 @@ export class WorkerProcess implements DataWorker {
     // Output goes straight to our own: lines are written in one piece each, so processes do not interleave.
     this.#child = fork(WORKER_MAIN, [], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      env: { ...environment, NODE_COMPILE_CACHE: COMPILE_CACHE },
+      env: environment,
       execArgv: [...process.execArgv, '--disable-warning=DEP0111'],
     })
     this.#child.on('message', (message) => {

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { CrlSet, fromWire } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
 import { Leftovers } from '@ambit/shared/hbone'
@@ -6,7 +7,6 @@ import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
 import { PolicySet } from '@ambit/shared/policy'
 import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
 import { NetworkNamespace, primeThreadPool } from '../linux/index.ts'
-import { saveCompiledCode } from '../compile-cache.ts'
 import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
 import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
@@ -94,7 +94,8 @@ export class Worker {
     this.#started = started
     for (const [early, handle] of this.#early.splice(0)) this.#handle(started, early, handle)
     this.#send({ type: 'ready' })
-    saveCompiledCode()
+    // It may not end by itself, which is when Node writes what was compiled.
+    flushCompileCache()
   }
 
   async #start({ config, logLevels }: Extract<ToWorker, { type: 'start' }>): Promise<Started> {
