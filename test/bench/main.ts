@@ -48,10 +48,10 @@ try {
   say('building two nodes with their proxies …')
   mesh = await TestMesh.create()
   const stage = await buildStage(mesh, envoy)
-  if (isWanted('memory'))
-    for (const variant of stage.variants) if (variant.name !== 'direct') measureIdle(variant, samples)
+  const proxied = stage.variants.filter(({ name }) => name !== 'direct')
+  if (isWanted('memory')) await measureIdle(proxied, samples)
   await measureAll(stage)
-  if (isWanted('memory')) await measureMemory(stage)
+  if (isWanted('memory')) await measureMemory(proxied)
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = 1
@@ -88,8 +88,7 @@ async function measureOne(work: Measurement, variant: Variant): Promise<void> {
   }
 }
 
-async function measureMemory({ variants }: Stage): Promise<void> {
-  const proxied = variants.filter(({ name }) => name !== 'direct')
+async function measureMemory(proxied: readonly Variant[]): Promise<void> {
   for (const tunnels of TUNNELS) {
     say(`${tunnels} idle tunnels over each`)
     for (const [variant, kilobytes] of await measureTunnels(proxied, tunnels)) {

@@ -9,9 +9,14 @@ const HOLD = fileURLToPath(new URL('../programs/hold.ts', import.meta.url))
 /** Until the garbage of opening so many is gone: V8 collects what is idle after half a minute, not at once. */
 const SETTLE_MS = 40_000
 
-/** Memory of one node's proxy before anything was carried. */
-export function measureIdle(variant: Variant, samples: Samples): void {
-  samples.add('pss', variant.name, pssKilobytes(variant.proxies()) / 1_024 / variant.nodes)
+/** Until starting is over. */
+const START_MS = 3_000
+
+/** Memory of one node's proxy before anything was carried but the question whether it answers. */
+export async function measureIdle(variants: readonly Variant[], samples: Samples): Promise<void> {
+  await setTimeout(START_MS)
+  for (const variant of variants)
+    samples.add('pss', variant.name, pssKilobytes(variant.proxies()) / 1_024 / variant.nodes)
 }
 
 /** What each idle tunnel adds to the memory of one node's proxy, in KB; all variants hold theirs at the same time. */

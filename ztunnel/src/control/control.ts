@@ -11,7 +11,9 @@ import { METRICS, MetricRegistry, openLog, Readiness, type OpenedLog } from '@am
 import type { ZtunnelConfig } from '../config/index.ts'
 import { checkCapabilities, NetworkNamespace, primeThreadPool, ProbeBypass } from '../linux/index.ts'
 import type { FromWorker } from '../messages.ts'
+import { onceIdle } from '../once-idle.ts'
 import { PodsFileSource } from '../pods-file/index.ts'
+import { returnMemory } from '../return-memory.ts'
 import { CapturedPods } from './captured-pods.ts'
 import { CrlFile } from './crl-file.ts'
 import { DriftWatch } from './drift-watch.ts'
@@ -186,6 +188,7 @@ export class Control {
     await control.#start()
     // It may not end by itself, which is when Node writes what was compiled.
     flushCompileCache()
+    onceIdle(returnMemory, systemClock)
     return control
   }
 

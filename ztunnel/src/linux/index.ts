@@ -1,7 +1,7 @@
 export { checkCapabilities } from './capabilities.ts'
 export { PROBE_ADDRESS_V4, PROBE_ADDRESS_V6 } from './in-pod-rules.ts'
 export { duplicate } from './duplicate.ts'
-export { SystemCallError } from './libc.ts'
+export { SystemCallError, trimHeap } from './libc.ts'
 export { isStillThere, NetworkNamespace, primeThreadPool } from './network-namespace.ts'
 export { NftError } from './nftables.ts'
 export { ProbeBypass } from './probe-bypass.ts'

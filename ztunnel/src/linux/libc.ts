@@ -59,6 +59,24 @@ export function libcFcntl(fd: number, command: number, argument: number): number
   return functions.fcntl(fd, command, 'int', argument) as number
 }
 
+const mallocTrim = ifThere('int malloc_trim(size_t pad)')
+
+function ifThere(declaration: string): ((argument: number) => number) | undefined {
+  try {
+    return libc.func(declaration)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Gives free pages of the C library's heap back to the kernel, which glibc keeps while anything above them is in use. Does
+ * nothing with musl, which has no such call.
+ */
+export function trimHeap(): void {
+  mallocTrim?.(0)
+}
+
 const errnoNames = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]))
 
 /** A call into the kernel that failed. */

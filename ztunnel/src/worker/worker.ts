@@ -8,6 +8,8 @@ import { PolicySet } from '@ambit/shared/policy'
 import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
 import { NetworkNamespace, primeThreadPool } from '../linux/index.ts'
 import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
+import { onceIdle } from '../once-idle.ts'
+import { returnMemory } from '../return-memory.ts'
 import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
 import { PodProxy, type WorkerContext } from './pod-proxy.ts'
@@ -96,6 +98,7 @@ export class Worker {
     this.#send({ type: 'ready' })
     // It may not end by itself, which is when Node writes what was compiled.
     flushCompileCache()
+    onceIdle(returnMemory, systemClock)
   }
 
   async #start({ config, logLevels }: Extract<ToWorker, { type: 'start' }>): Promise<Started> {
