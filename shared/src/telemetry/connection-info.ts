@@ -122,6 +122,8 @@ export interface ConnectionRecorder {
   /** A data socket was accepted (one per TCP connection, not per stream); call `socketClosed` exactly once after it. */
   socketOpened(reporter: 'source' | 'destination'): void
   socketClosed(reporter: 'source' | 'destination'): void
+  /** A name is resolved for a connection of the workload, or was remembered: `istio_on_demand_dns`. */
+  nameUsed(source: WorkloadLabels, identity: SpiffeId, hostname: string): void
   /** A peer was refused, or its tunnel ended, because its certificate is revoked: once for each tunnel. */
   revoked(reporter: 'source' | 'destination'): void
 }

@@ -6,6 +6,7 @@ import type { ScopedLog } from './create-log.ts'
 import { label } from './label-text.ts'
 import { METRICS } from './metric-family.ts'
 import type { MetricRegistry } from './metric-registry.ts'
+import { nameLabels } from './traffic-labels.ts'
 
 export interface ConnectionRecorderOptions {
   readonly registry: MetricRegistry
@@ -41,6 +42,8 @@ export function createConnectionRecorder(options: ConnectionRecorderOptions): Co
     denied: (denial) => access.denied(denial),
     socketOpened: (reporter) => sockets[reporter].add(1),
     socketClosed: (reporter) => sockets[reporter].add(-1),
+    nameUsed: (source, identity, hostname) =>
+      registry.counter(METRICS.onDemandDns, nameLabels(source, identity, hostname)).add(1),
     revoked: (reporter) => registry.counter(METRICS.crlRejections, label('reporter', reporter)).add(1),
   }
 }

@@ -18,9 +18,8 @@ function gauge(name: string, help: string, labels: Labels = []): MetricFamily & 
   return { name, type: 'gauge', help, labels }
 }
 
-/** Labels of everything counted per connection; the four localities follow where either end is known. */
-export const TRAFFIC_LABELS = [
-  'reporter',
+/** Labels that say who opens a connection. */
+const SOURCE_LABELS = [
   'source_workload',
   'source_canonical_service',
   'source_canonical_revision',
@@ -29,6 +28,12 @@ export const TRAFFIC_LABELS = [
   'source_app',
   'source_version',
   'source_cluster',
+] as const
+
+/** Labels of everything counted per connection; the four localities follow where either end is known. */
+export const TRAFFIC_LABELS = [
+  'reporter',
+  ...SOURCE_LABELS,
   'destination_service',
   'destination_service_namespace',
   'destination_service_name',
@@ -47,7 +52,7 @@ export const TRAFFIC_LABELS = [
 
 /**
  * Every metric of a proxy, by Istio's names, in the order in which they are shown. Left out on purpose: `tokio_*`, which
- * tell about Rust's runtime; `istio_dns_*` and `istio_on_demand_dns` come with the DNS proxy.
+ * tell about Rust's runtime; `istio_dns_*` come with the DNS proxy.
  */
 export const METRICS = {
   build: gauge('istio_build', 'Which build of the proxy runs.', ['component', 'tag']),
@@ -57,6 +62,11 @@ export const METRICS = {
   sent: counter('istio_tcp_sent_bytes', 'Bytes in the direction of the response.', TRAFFIC_LABELS),
   failed: counter('istio_tcp_connections_failed', unstable('Connections that ended with a failure'), TRAFFIC_LABELS),
   socketsOpen: gauge('istio_tcp_sockets_open', unstable('Data sockets accepted and still open'), ['reporter']),
+  onDemandDns: counter(
+    'istio_on_demand_dns',
+    unstable('Names of workloads resolved for a connection, those that were remembered included'),
+    [...SOURCE_LABELS, 'hostname'],
+  ),
   crlRejections: counter('istio_crl_policy_rejections', unstable('Connections closed by a revoked certificate'), [
     'reporter',
   ]),

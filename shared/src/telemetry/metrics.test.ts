@@ -259,6 +259,23 @@ void t.test('bytes are told while the connection is open, each once', async (t) 
   t.notMatch(text(), /^istio_tcp_connections_failed_total\{/m, 'the client was told of no failure')
 })
 
+void t.test('names that are resolved are counted by who wanted them; workers are added up', async (t) => {
+  const control = new MetricRegistry({ log: silentLog })
+  const identity = SpiffeId.parse('spiffe://td/ns/a-ns/sa/a-sa')
+  for (const worker of ['one', 'two']) {
+    const { recorder, registry } = kit()
+    for (let uses = 0; uses < 2; uses++) recorder.nameUsed(workload('a'), identity, 'db.example')
+    control.merge(registry.takeDelta(), worker, FAMILIES)
+  }
+  t.match(
+    control.render(FAMILIES),
+    `# HELP istio_on_demand_dns Names of workloads resolved for a connection, those that were remembered included (unstable).
+# TYPE istio_on_demand_dns counter
+istio_on_demand_dns_total{source_workload="a-workload",source_canonical_service="a-app",source_canonical_revision="a-v1",source_workload_namespace="a-ns",source_principal="spiffe://td/ns/a-ns/sa/a-sa",source_app="a-app",source_version="a-v1",source_cluster="a-cluster",hostname="db.example"} 4
+`,
+  )
+})
+
 void t.test('sockets are a gauge by reporter; revoked certificates are counted', async (t) => {
   const { recorder, text } = kit()
   recorder.socketOpened('source')

@@ -1,3 +1,4 @@
+import type { SpiffeId } from '../identity/index.ts'
 import type { Baggage, ConnectionInfo, ResponseFlag, WorkloadLabels } from './connection-info.ts'
 import { label, labelText } from './label-text.ts'
 
@@ -32,14 +33,7 @@ export function trafficLabels(info: ConnectionInfo, trustDomain: string): Traffi
   const destination = dst.workload ? ofWorkload(dst.workload) : ofBaggage(dst.baggage)
   const head = labelText({
     reporter: direction === 'outbound' ? 'source' : 'destination',
-    source_workload: source.workload,
-    source_canonical_service: source.canonicalService,
-    source_canonical_revision: source.revision,
-    source_workload_namespace: source.namespace,
-    source_principal: src.identity?.toString(),
-    source_app: source.app,
-    source_version: source.revision,
-    source_cluster: source.cluster,
+    ...sourceLabels(source, src.identity),
     destination_service: dst.service?.hostname,
     destination_service_namespace: dst.service?.namespace,
     destination_service_name: dst.service?.name,
@@ -63,6 +57,24 @@ export function trafficLabels(info: ConnectionInfo, trustDomain: string): Traffi
     destination_zone: destination.zone,
   })
   return { head: `${head},`, tail: `,${security},${localities}` }
+}
+
+/** The label text of a name that is resolved for a connection of the workload; its own identity is told. */
+export function nameLabels(workload: WorkloadLabels, identity: SpiffeId, hostname: string): string {
+  return labelText({ ...sourceLabels(ofWorkload(workload), identity), hostname })
+}
+
+function sourceLabels(source: EndLabels, identity: SpiffeId | undefined): Readonly<Record<string, string | undefined>> {
+  return {
+    source_workload: source.workload,
+    source_canonical_service: source.canonicalService,
+    source_canonical_revision: source.revision,
+    source_workload_namespace: source.namespace,
+    source_principal: identity?.toString(),
+    source_app: source.app,
+    source_version: source.revision,
+    source_cluster: source.cluster,
+  }
 }
 
 /**
