@@ -31,7 +31,7 @@ ztunnel. On a terminal it then stays up until Ctrl-C; otherwise it ends: exit co
   },
   test: {
     main: at('test/run.ts'),
-    programs: [...TRAFFIC, 'openssl', 'nghttp', 'h2load'],
+    programs: [...TRAFFIC, 'dnsmasq', 'openssl', 'nghttp', 'h2load'],
     needsNamespaces: true,
     options: { 'no-checks': FLAG, variants: FLAG, envoy: FLAG },
     takesWords: true,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 /** The Debian package of each program. */
 const PACKAGES = {
   curl: 'curl',
+  dnsmasq: 'dnsmasq-base',
   h2load: 'nghttp2-client',
   ip: 'iproute2',
   iperf3: 'iperf3',

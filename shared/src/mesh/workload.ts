@@ -28,7 +28,7 @@ export interface Workload {
   readonly networkMode: 'Standard' | 'HostNetwork'
   readonly network: string
   readonly node: string
-  /** Where there are no addresses Istio's ztunnel resolves it by DNS; this one does not, and refuses. */
+  /** Resolved by DNS for each connection where there are no addresses; absolute. Empty: it has none. */
   readonly hostname: string
   readonly status: Health
   readonly clusterId: string

@@ -137,7 +137,7 @@ function read(env: Environment): ZtunnelConfig {
       ),
       packetMark: readMark(env, mode),
       originalSource: readOriginalSource(env),
-      ipv6Enabled: env.boolean('IPV6_ENABLED', true, 'listen on IPv6 as well'),
+      ipv6Enabled: env.boolean('IPV6_ENABLED', true, 'listen on IPv6 as well, and ask for IPv6 addresses of names'),
       keepAlive,
       userTimeoutMs: readUserTimeout(env, keepAlive),
       poolMaxStreams: env.integer(

@@ -7,6 +7,7 @@ export { NftError } from './nftables.ts'
 export { ProbeBypass } from './probe-bypass.ts'
 export { addressesIn, Redirection } from './redirection.ts'
 export {
+  isReset,
   listenTcp,
   originalDestination,
   PORT_WINDOWS,

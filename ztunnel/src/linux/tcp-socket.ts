@@ -28,7 +28,10 @@ const SO_MARK = 36
 const TCP_KEEPIDLE = 4
 const TCP_KEEPINTVL = 5
 const TCP_KEEPCNT = 6
+const TCP_INFO = 11
 const TCP_USER_TIMEOUT = 18
+/** The state of a socket that is no connection any more. */
+const TCP_CLOSE = 7
 const IP_TRANSPARENT = 19
 const IP_BIND_ADDRESS_NO_PORT = 24
 /** Linux 6.3. */
@@ -135,6 +138,15 @@ export function originalDestination(fd: number, family: Family): SocketAddress {
   const level = family === 6 ? SOL_IPV6 : SOL_IP
   checked(libcGetsockopt(fd, level, SO_ORIGINAL_DST, destination, destinationLength), 'SO_ORIGINAL_DST')
   return decodeSocketAddress(destination)
+}
+
+const tcpInfo = Buffer.alloc(1)
+const tcpInfoLength = Buffer.alloc(4)
+
+/** True where the peer has reset the connection (tcpi_state of linux/tcp.h), or the descriptor is no connection at all. */
+export function isReset(fd: number): boolean {
+  tcpInfoLength.writeInt32LE(tcpInfo.length)
+  return libcGetsockopt(fd, SOL_TCP, TCP_INFO, tcpInfo, tcpInfoLength) !== 0 || tcpInfo[0] === TCP_CLOSE
 }
 
 function openTcp(namespace: NetworkNamespace, family: Family): number {

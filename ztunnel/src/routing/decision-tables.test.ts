@@ -44,6 +44,9 @@ function parseTarget(text: string): SocketAddress {
 /** One line that says where it goes. */
 function told(route: OutboundRoute): string {
   if (route.kind === 'refuse') return `refuse: ${route.message}`
+  if (route.kind === 'unresolved') {
+    return `IPv${route.family} of ${route.workload.hostname}, then ${told(route.at('203.0.113.7'))}`
+  }
   const dial = `${route.dial.address} ${route.dial.port}`
   if (route.kind !== 'hbone') return `${route.kind} ${dial}`
   return `hbone ${dial} for ${route.authority} as ${route.identities.map((id) => id.serviceAccount).join(',')}`
@@ -136,17 +139,13 @@ void t.test('outbound: a workload with a waypoint too, unless the waypoint itsel
 })
 
 void t.test(
-  'outbound: what is on another network or has only a name is refused, never sent in plaintext',
+  'outbound: what is on another network or has no address that is allowed is refused, never sent in plaintext',
   async (t) => {
     const remote = (fields: Partial<Workload>): readonly MeshResource[] => [
       ofService(WEB),
       ofWorkload({ ...SERVER, ...fields }),
     ]
     t.match(told(route(remote({ network: 'n2' }), '10.96.0.1:80')), /^refuse: .*another network/)
-    t.match(
-      told(route(remote({ workloadIps: [], hostname: 'example.com' }), '10.96.0.1:80')),
-      /^refuse: .*example\.com, which is not resolved/,
-    )
     t.match(
       told(
         route(
@@ -158,6 +157,46 @@ void t.test(
     )
   },
 )
+
+function named(fields: Partial<Workload> = {}): MeshResource {
+  return ofWorkload({ ...SERVER, workloadIps: [], hostname: 'db.example', ...fields })
+}
+
+void t.test('outbound: who has only a hostname is resolved; it counts like an address for all else', async (t) => {
+  t.equal(
+    told(route([ofService(WEB), named()], '10.96.0.1:80')),
+    'IPv4 of db.example, then hbone 203.0.113.7 15008 for 203.0.113.7:8080 as server',
+  )
+  t.equal(
+    told(route([ofService(WEB), named({ protocol: 'TCP' })], '[fd96::1]:80')),
+    'IPv6 of db.example, then tcp 203.0.113.7 8080',
+  )
+  t.equal(
+    told(route([ofService(WEB), named({ workloadIps: ['10.0.1.1'] })], '[fd96::1]:80')),
+    'hbone 10.0.1.1 15008 for 10.0.1.1:8080 as server',
+    'an address of the other family comes before a name',
+  )
+  t.equal(
+    told(route([ofService({ ...WEB, ipFamilies: 'IPv6' }), named({ workloadIps: ['10.0.1.1'] })], '10.96.0.1:80')),
+    'IPv4 of db.example, then hbone 203.0.113.7 15008 for 203.0.113.7:8080 as server',
+    'but not one that the service does not allow',
+  )
+  t.match(told(route([ofService(WEB), named({ network: 'n2' })], '10.96.0.1:80')), /^refuse: .*another network/)
+  const gateway = ofWorkload(workload('gw', { hostname: 'gw.example', services: { 'default/gw.default.svc': {} } }))
+  const through = 'then hbone 203.0.113.7 15008 for 10.96.0.1:80 as gw'
+  t.equal(
+    told(route([ofService({ ...WEB, waypoint: waypointNamed('gw.example') }), gateway], '10.96.0.1:80')),
+    `IPv4 of gw.example, ${through}`,
+    'a waypoint by its own hostname',
+  )
+  const gatewayService = service('gw', { vips: [vip('fd96::9')], ports: { 15008: 15008 } })
+  const behindVip = { ...WEB, waypoint: waypoint('fd96::9') }
+  t.equal(
+    told(route([ofService(behindVip), ofService(gatewayService), gateway], '10.96.0.1:80')),
+    `IPv6 of gw.example, ${through}`,
+    'a waypoint by a virtual address: of the family of that',
+  )
+})
 
 const LOCAL = workload('local', { workloadIps: ['10.0.1.1'], services: { [KEY]: { 80: 8080 } } })
 

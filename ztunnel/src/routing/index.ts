@@ -1,5 +1,11 @@
 export { guessService } from './guess-service.ts'
 export { HBONE_PORT, isLoopback, isProxyPort } from './proxy-ports.ts'
 export { resolveInbound, type InboundRefusal, type InboundRequest, type InboundTarget } from './resolve-inbound.ts'
-export { routeAgain, type CarriableRoute } from './route-again.ts'
-export { routeOutbound, type OutboundRequest, type OutboundRoute } from './route-outbound.ts'
+export { routeAgain } from './route-again.ts'
+export {
+  routeOutbound,
+  type CarriableRoute,
+  type OutboundRequest,
+  type OutboundRoute,
+  type UnresolvedRoute,
+} from './route-outbound.ts'

@@ -1,8 +1,5 @@
 import type { Mesh } from '@ambit/shared/mesh'
-import { routeOutbound, type OutboundRequest, type OutboundRoute } from './route-outbound.ts'
-
-/** Where a connection can be carried. */
-export type CarriableRoute = Exclude<OutboundRoute, { kind: 'refuse' }>
+import { routeOutbound, type CarriableRoute, type OutboundRequest, type UnresolvedRoute } from './route-outbound.ts'
 
 /**
  * The next endpoint for a connection whose endpoint `failed` could not be had; `tried` are the uids of those that are out of
@@ -12,15 +9,19 @@ export type CarriableRoute = Exclude<OutboundRoute, { kind: 'refuse' }>
 export function routeAgain(
   mesh: Mesh,
   request: OutboundRequest,
-  failed: CarriableRoute,
+  failed: CarriableRoute | UnresolvedRoute,
   tried: Set<string>,
-): CarriableRoute | undefined {
+): CarriableRoute | UnresolvedRoute | undefined {
   for (let last = failed; last.workload !== undefined && !tried.has(last.workload.uid);) {
     tried.add(last.workload.uid)
     const next = routeOutbound(mesh, { ...request, exclude: tried })
     if (next.kind === 'refuse') return undefined
-    if (failed.kind !== 'hbone' || next.kind === 'hbone') return next
+    if (kindOf(failed) !== 'hbone' || kindOf(next) === 'hbone') return next
     last = next
   }
   return undefined
+}
+
+function kindOf(route: CarriableRoute | UnresolvedRoute): CarriableRoute['kind'] {
+  return route.kind === 'unresolved' ? route.becomes : route.kind
 }

@@ -3,13 +3,15 @@ import { formatSocketAddress, type SocketAddress } from '@ambit/shared/io'
 import {
   chooseAddress,
   chooseEndpoint,
+  familyOf,
+  type Family,
   type GatewayAddress,
   type Mesh,
   type Service,
   type Workload,
 } from '@ambit/shared/mesh'
 import { HBONE_PORT } from './proxy-ports.ts'
-import { isBehind, resolveWaypoint, waypointOf } from './waypoint.ts'
+import { isBehind, resolveWaypoint, waypointOf, type ResolvedWaypoint } from './waypoint.ts'
 
 export interface OutboundRequest {
   /** The pod that opened the connection, and the address that it came from. */
@@ -27,8 +29,8 @@ export interface OutboundRequest {
   readonly exclude?: ReadonlySet<string>
 }
 
-/** How an outbound connection is carried. `workload` and `service` are who is behind it, for policy-free telemetry. */
-export type OutboundRoute =
+/** How an outbound connection can be carried. `workload` and `service` are who is behind it, for policy-free telemetry. */
+export type CarriableRoute =
   | {
       readonly kind: 'hbone'
       readonly dial: SocketAddress
@@ -50,7 +52,20 @@ export type OutboundRoute =
       readonly workload: undefined
       readonly service: undefined
     }
-  | { readonly kind: 'refuse'; readonly message: string }
+
+/** The endpoint has no address but a hostname: once that is resolved, `at` tells how the connection is carried. */
+export interface UnresolvedRoute {
+  readonly kind: 'unresolved'
+  /** Whose hostname it is. */
+  readonly workload: Workload
+  /** An address of this family is wanted, before others. */
+  readonly family: Family
+  /** The kind of route that `at` gives. */
+  readonly becomes: 'hbone' | 'tcp'
+  readonly at: (address: string) => CarriableRoute
+}
+
+export type OutboundRoute = CarriableRoute | UnresolvedRoute | { readonly kind: 'refuse'; readonly message: string }
 
 /**
  * Decides about one outbound connection; asks nobody and changes nothing. Source: Istio ztunnel's decision table for
@@ -75,22 +90,33 @@ export function routeOutbound(mesh: Mesh, request: OutboundRequest): OutboundRou
     }
     return { kind: 'passthrough', dial: destination, workload: undefined, service: undefined }
   }
-  const { workload, port } = upstream
+  const { workload } = upstream
   if (workload.network !== source.network) return otherNetwork(workload)
   // Addressed as a workload that has a waypoint, and the source is not that waypoint itself.
   if (!service && workload.waypoint && !isFromWaypoint(mesh, workload.waypoint, request)) {
     return throughWaypoint(mesh, workload.waypoint, undefined, request)
   }
   const address = chooseAddress(workload, destination.address, upstream.service?.ipFamilies)
-  if (address === undefined) return noAddress(workload)
-  if (workload.protocol === 'TCP') return { kind: 'tcp', dial: { address, port }, workload, service: upstream.service }
+  if (address !== undefined) return directly(upstream, address, request)
+  if (workload.hostname === '') return noAddress(workload)
+  return {
+    kind: 'unresolved',
+    workload,
+    family: familyOf(destination.address) ?? 4,
+    becomes: workload.protocol === 'TCP' ? 'tcp' : 'hbone',
+    at: (found) => directly(upstream, found, request),
+  }
+}
+
+function directly({ workload, port, service }: Upstream, address: string, request: OutboundRequest): CarriableRoute {
+  if (workload.protocol === 'TCP') return { kind: 'tcp', dial: { address, port }, workload, service }
   return {
     kind: 'hbone',
     dial: { address, port: HBONE_PORT },
     authority: formatSocketAddress({ address, port }),
-    identities: identitiesOf(workload, upstream.service, request.trustDomain),
+    identities: identitiesOf(workload, service, request.trustDomain),
     workload,
-    service: upstream.service,
+    service,
   }
 }
 
@@ -127,11 +153,27 @@ function throughWaypoint(
   const waypoint = resolveWaypoint(mesh, reference, { source, random, target: destination.address, exclude })
   if (!waypoint) return { kind: 'refuse', message: `unknown waypoint: ${describeGateway(reference)}` }
   if (waypoint.workload.network !== source.network) return otherNetwork(waypoint.workload)
+  if (waypoint.address !== undefined) return throughIt(waypoint, waypoint.address, service, request)
+  return {
+    kind: 'unresolved',
+    workload: waypoint.workload,
+    family: familyOf(waypoint.target) ?? 4,
+    becomes: 'hbone',
+    at: (found) => throughIt(waypoint, found, service, request),
+  }
+}
+
+function throughIt(
+  waypoint: ResolvedWaypoint,
+  address: string,
+  service: Service | undefined,
+  { destination, trustDomain }: OutboundRequest,
+): CarriableRoute {
   return {
     kind: 'hbone',
-    dial: { address: waypoint.address, port: waypoint.port },
+    dial: { address, port: waypoint.port },
     authority: formatSocketAddress(destination),
-    identities: identitiesOf(waypoint.workload, waypoint.service, request.trustDomain),
+    identities: identitiesOf(waypoint.workload, waypoint.service, trustDomain),
     workload: waypoint.workload,
     service,
   }
@@ -186,10 +228,8 @@ function otherNetwork({ uid, network }: Workload): OutboundRoute {
   }
 }
 
-function noAddress({ uid, hostname }: Workload): OutboundRoute {
-  const why =
-    hostname === '' ? 'has no address of the wanted family' : `has only the hostname ${hostname}, which is not resolved`
-  return { kind: 'refuse', message: `no valid destination for workload: ${uid} ${why}` }
+function noAddress({ uid }: Workload): OutboundRoute {
+  return { kind: 'refuse', message: `no valid destination for workload: ${uid} has no address of the wanted family` }
 }
 
 function describeGateway({ destination }: GatewayAddress): string {

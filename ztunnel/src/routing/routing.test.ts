@@ -38,6 +38,7 @@ function requestFor(mesh: Mesh, destination: string): OutboundRequest {
 
 function told(route: OutboundRoute): string {
   if (route.kind === 'refuse') return route.message
+  if (route.kind === 'unresolved') return `${route.becomes} by the name ${route.workload.hostname}`
   const asked = route.kind === 'hbone' ? ` for ${route.authority}` : ''
   return `${route.kind} ${formatSocketAddress(route.dial)}${asked}`
 }
@@ -141,6 +142,29 @@ services:
   t.equal(told(routeOutbound(mesh, alone)), 'passthrough 127.0.0.2:80', 'a workload that has left is any address')
   t.ok(route.kind === 'hbone' && routeAgain(mesh, alone, route, new Set()) === undefined, 'but not for who tried HBONE')
 })
+
+void t.test(
+  'an endpoint whose name has no address counts as tried; what it would have become is kept to',
+  async (t) => {
+    const mesh = meshOf(`
+workloads:
+- {uid: source, name: source, namespace: ns, workloadIps: [127.0.0.1], node: local-node, services: {}}
+- {uid: h1, name: h1, namespace: ns, workloadIps: [], hostname: h1.example, protocol: HBONE, services: {ns/mixed: {}}}
+- {uid: t1, name: t1, namespace: ns, workloadIps: [], hostname: t1.example, services: {ns/mixed: {}}}
+services:
+- {name: mixed, namespace: ns, hostname: mixed, vips: [/127.0.1.1], ports: {80: 8080}}
+`)
+    const asked = requestFor(mesh, '127.0.1.1:80')
+    const without = (uid: string): Exclude<OutboundRoute, { kind: 'refuse' }> => {
+      const route = routeOutbound(mesh, { ...asked, exclude: new Set([uid]) })
+      if (route.kind === 'refuse') throw new Error(route.message)
+      return route
+    }
+    const fromPlain = routeAgain(mesh, asked, without('h1'), new Set())
+    t.equal(fromPlain && told(fromPlain), 'hbone by the name h1.example')
+    t.equal(routeAgain(mesh, asked, without('t1'), new Set()), undefined, 'never in plaintext instead')
+  },
+)
 
 const INBOUND = `
 workloads:

@@ -10,7 +10,10 @@ import {
 /** A waypoint (or gateway) found: the workload to dial, where, and the service behind which it stands. */
 export interface ResolvedWaypoint {
   readonly workload: Workload
-  readonly address: string
+  /** undefined: it has only a hostname. */
+  readonly address: string | undefined
+  /** The address whose family is wanted. */
+  readonly target: string
   readonly port: number
   readonly service: Service | undefined
 }
@@ -47,14 +50,13 @@ export function resolveWaypoint(
     if (service) return behind(mesh, service, hboneMtlsPort, { ...request, target: destination.address })
     const workload = mesh.workloadByAddress(destination.network, destination.address)
     if (!workload || exclude?.has(workload.uid)) return undefined
-    return { workload, address: destination.address, port: hboneMtlsPort, service: undefined }
+    return reachable(workload, hboneMtlsPort, destination.address)
   }
   const service = mesh.service(destination.namespace, destination.hostname)
   if (service) return behind(mesh, service, hboneMtlsPort, request)
   const workload = mesh.workloadByHostname(destination.namespace, destination.hostname)
   if (!workload || exclude?.has(workload.uid)) return undefined
-  const address = chooseAddress(workload, request.target)
-  return address !== undefined ? { workload, address, port: hboneMtlsPort, service: undefined } : undefined
+  return reachable(workload, hboneMtlsPort, request.target)
 }
 
 function behind(
@@ -64,10 +66,14 @@ function behind(
   { source, random, target, exclude }: WaypointRequest,
 ): ResolvedWaypoint | undefined {
   const choice = chooseEndpoint(mesh, service, { source, servicePort, purpose: 'waypoint', random, exclude })
-  const address = choice && chooseAddress(choice.workload, target, service.ipFamilies)
-  return choice && address !== undefined
-    ? { workload: choice.workload, address, port: choice.targetPort, service }
-    : undefined
+  return choice && reachable(choice.workload, choice.targetPort, target, service)
+}
+
+/** undefined where it has neither an address that the service allows nor a hostname. */
+function reachable(workload: Workload, port: number, target: string, service?: Service): ResolvedWaypoint | undefined {
+  const address = chooseAddress(workload, target, service?.ipFamilies)
+  if (address === undefined && workload.hostname === '') return undefined
+  return { workload, address, target, port, service }
 }
 
 /** True when `workload` at `address` is what the reference names: itself, or one of the endpoints of the service. */

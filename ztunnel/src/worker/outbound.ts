@@ -13,16 +13,16 @@ import {
   routeOutbound,
   type CarriableRoute,
   type OutboundRequest,
+  type UnresolvedRoute,
 } from '../routing/index.ts'
 import { CarriedConnection } from './carry.ts'
 import { ConnectionError } from './connection-error.ts'
 import { dialFromPod } from './dial.ts'
 import { failureOfTunnel, mayTryAnother, wasLost } from './outbound-failure.ts'
 import { PeerTls } from './peer-tls.ts'
+import { PendingConnection } from './pending-connection.ts'
 import type { PodProxy } from './pod-proxy.ts'
-
-/** Endpoints of a service tried for one connection before it fails. Nothing was exchanged yet, so a retry is safe. */
-const MAX_ATTEMPTS = 3
+import { MAX_ATTEMPTS, resolveRoute, type Waiting } from './resolve-route.ts'
 
 /**
  * The life of a connection that an application of the pod opened, redirected to 15001: where was it going, who serves
@@ -41,8 +41,11 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     if (isProxyPort(wanted.port) && isOurself(wanted, end)) throw new Error('attempted recursive call to ourselves')
     const found = proxy.localWorkload()
     const local = found instanceof Promise ? await found : found
-    // Who serves that.
-    const route = chooseRoute(proxy, local, source, wanted)
+    // Who serves that, and where that is.
+    const asked = request(proxy, local, source, wanted)
+    const tried = new Set<string>()
+    const chosen = chooseRoute(proxy, asked)
+    const route = chosen.kind === 'unresolved' ? await locate(proxy, { asked, tried, client: end }, chosen) : chosen
     const record = recorder.opened(describe(local, proxy, source, route))
     const connection = new CarriedConnection(proxy, record, {
       direction: 'outbound',
@@ -56,7 +59,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     })
     try {
       // Reach it and carry.
-      const upstream = await reach(proxy, { local, source, target: wanted, end, record, connection }, route)
+      const upstream = await reach(proxy, { asked, tried, source, end, record, connection }, route)
       await connection.carry(upstream)
       connection.end()
     } catch (error) {
@@ -80,10 +83,32 @@ function isOurself(wanted: SocketAddress, end: TcpEnd): boolean {
   return isLoopback(wanted.address) || (wanted.address === end.local.address && wanted.port === end.local.port)
 }
 
+/** The way to an endpoint that has only a name, before the connection counts as opened; see resolveRoute. */
+async function locate(
+  proxy: PodProxy,
+  waiting: Omit<Waiting, 'connection'>,
+  chosen: UnresolvedRoute,
+): Promise<CarriableRoute> {
+  const { client, asked } = waiting
+  const connection = new PendingConnection(() => ({
+    src: formatSocketAddress(client.remote),
+    originalDst: formatSocketAddress(asked.destination),
+    actualDst: chosen.workload.hostname,
+    protocol: chosen.becomes === 'hbone' ? 'HBONE' : 'TCP',
+  }))
+  proxy.connections.add(connection)
+  try {
+    return await resolveRoute(proxy, { ...waiting, connection }, chosen)
+  } finally {
+    proxy.connections.remove(connection)
+  }
+}
+
 interface Attempt {
-  readonly local: Workload
+  readonly asked: OutboundRequest
+  /** Uids of endpoints that are out of question. */
+  readonly tried: Set<string>
   readonly source: SocketAddress
-  readonly target: SocketAddress
   readonly end: TcpEnd
   readonly record: OpenConnection
   readonly connection: CarriedConnection
@@ -95,13 +120,13 @@ interface Attempt {
  * that the worker at the other end was killed and replaced. No byte of the application was sent to either.
  */
 async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): Promise<Splice> {
-  const tried = new Set<string>()
+  const { asked, tried, connection } = attempt
   let route = first
   let hasComeBack = false
-  for (let count = 1; ; count++) {
+  for (let count = tried.size + 1; ; count++) {
     try {
       if (route.kind === 'hbone') return (await openTunnel(proxy, attempt, route)).splice(attempt.end)
-      const upstream = await dialFromPod(proxy, route.dial, { signal: attempt.connection.signal })
+      const upstream = await dialFromPod(proxy, route.dial, { signal: connection.signal })
       return proxy.context.io.splice(attempt.end, upstream)
     } catch (error) {
       const failure =
@@ -111,10 +136,13 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): 
               source: 'upstream',
               cause: error,
             })
-      if (count >= MAX_ATTEMPTS || attempt.connection.signal.aborted || !mayTryAnother(error)) throw failure
-      const asked = request(proxy, attempt.local, attempt.source, attempt.target)
+      if (count >= MAX_ATTEMPTS || connection.signal.aborted || !mayTryAnother(error)) throw failure
       const other = routeAgain(proxy.context.mesh, asked, route, tried)
-      const next: CarriableRoute | undefined = other ?? (wasLost(error) && !hasComeBack ? route : undefined)
+      const found: CarriableRoute | undefined =
+        other?.kind === 'unresolved'
+          ? await resolveRoute(proxy, { asked, tried, client: attempt.end, connection }, other)
+          : other
+      const next: CarriableRoute | undefined = found ?? (wasLost(error) && !hasComeBack ? route : undefined)
       if (next === undefined) throw failure
       hasComeBack = next === route
       proxy.context.log.warn(hasComeBack ? 'tunnel lost, trying again' : 'endpoint not reached, trying another', {
@@ -124,7 +152,7 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): 
       })
       if (hasComeBack) continue
       route = next
-      attempt.record.redirect(describe(attempt.local, proxy, attempt.source, route))
+      attempt.record.redirect(describe(asked.source, proxy, attempt.source, route))
     }
   }
 }
@@ -132,7 +160,7 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): 
 /** A stream of a pooled HBONE connection. The pool's key is Istio's: who we are, who may answer, where, and from where. */
 function openTunnel(
   proxy: PodProxy,
-  { local, source, connection }: Attempt,
+  { asked: { source: local }, source, connection }: Attempt,
   route: Extract<CarriableRoute, { kind: 'hbone' }>,
 ): Promise<OutgoingTunnel> {
   const { identities, clock, crl, recorder } = proxy.context
@@ -160,8 +188,8 @@ function openTunnel(
   })
 }
 
-function chooseRoute(proxy: PodProxy, local: Workload, source: SocketAddress, target: SocketAddress): CarriableRoute {
-  const route = routeOutbound(proxy.context.mesh, request(proxy, local, source, target))
+function chooseRoute(proxy: PodProxy, asked: OutboundRequest): CarriableRoute | UnresolvedRoute {
+  const route = routeOutbound(proxy.context.mesh, asked)
   if (route.kind === 'refuse') throw new Error(route.message)
   return route
 }

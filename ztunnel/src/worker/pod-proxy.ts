@@ -1,5 +1,6 @@
 import type { Clock } from '@ambit/shared/clock'
 import type { CrlSet } from '@ambit/shared/certificates'
+import type { NameResolver } from '@ambit/shared/dns'
 import { HbonePool, type HboneLimits, type HboneServerConnection, type Leftovers } from '@ambit/shared/hbone'
 import type { SpiffeId } from '@ambit/shared/identity'
 import type { ByteIo, TcpEnd, TcpListener } from '@ambit/shared/io'
@@ -28,6 +29,7 @@ export interface WorkerContext {
   readonly mesh: Mesh
   readonly policies: PolicySet
   readonly identities: Identities
+  readonly names: NameResolver
   readonly io: ByteIo
   readonly recorder: ConnectionRecorder
   readonly log: ScopedLog

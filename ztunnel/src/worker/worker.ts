@@ -1,6 +1,7 @@
 import { flushCompileCache } from 'node:module'
 import { CrlSet, fromWire } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
+import { askServers, NameResolver } from '@ambit/shared/dns'
 import { Leftovers } from '@ambit/shared/hbone'
 import { selectIo } from '@ambit/shared/io'
 import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
@@ -132,6 +133,10 @@ export class Worker {
       identities: new Identities({
         request: (identity) => this.#send({ type: 'certificate-wanted', identity }),
         postQuantumOnly: config.postQuantumOnly,
+      }),
+      names: new NameResolver({
+        clock: systemClock,
+        ask: (name) => askServers(name, { ipv6Enabled: config.ipv6Enabled }),
       }),
       hboneLimits: hboneLimits(config),
       leftovers: new Leftovers({ clock: systemClock }),
