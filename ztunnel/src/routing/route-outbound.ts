@@ -98,13 +98,17 @@ export function routeOutbound(mesh: Mesh, request: OutboundRequest): OutboundRou
   }
   const address = chooseAddress(workload, destination.address, upstream.service?.ipFamilies)
   if (address !== undefined) return directly(upstream, address, request)
-  if (workload.hostname === '') return noAddress(workload)
+  return workload.hostname === '' ? noAddress(workload) : byName(upstream, request)
+}
+
+/** A function of its own: V8 allocates what a closure keeps whenever the function around it is called. */
+function byName(upstream: Upstream, request: OutboundRequest): UnresolvedRoute {
   return {
     kind: 'unresolved',
-    workload,
-    family: familyOf(destination.address) ?? 4,
-    becomes: workload.protocol === 'TCP' ? 'tcp' : 'hbone',
-    at: (found) => directly(upstream, found, request),
+    workload: upstream.workload,
+    family: familyOf(request.destination.address) ?? 4,
+    becomes: upstream.workload.protocol === 'TCP' ? 'tcp' : 'hbone',
+    at: (address) => directly(upstream, address, request),
   }
 }
 
@@ -154,12 +158,20 @@ function throughWaypoint(
   if (!waypoint) return { kind: 'refuse', message: `unknown waypoint: ${describeGateway(reference)}` }
   if (waypoint.workload.network !== source.network) return otherNetwork(waypoint.workload)
   if (waypoint.address !== undefined) return throughIt(waypoint, waypoint.address, service, request)
+  return throughItByName(waypoint, service, request)
+}
+
+function throughItByName(
+  waypoint: ResolvedWaypoint,
+  service: Service | undefined,
+  request: OutboundRequest,
+): UnresolvedRoute {
   return {
     kind: 'unresolved',
     workload: waypoint.workload,
     family: familyOf(waypoint.target) ?? 4,
     becomes: 'hbone',
-    at: (found) => throughIt(waypoint, found, service, request),
+    at: (address) => throughIt(waypoint, address, service, request),
   }
 }
 
