@@ -21,7 +21,7 @@ export interface WorkerConfig {
   readonly clusterId: string
   /** Of the identities of pods whose mesh record names none. */
   readonly trustDomain: string
-  /** SO_MARK of every socket made in a pod's namespace; undefined leaves it unset. */
+  /** SO_MARK of every socket made in a pod's namespace, with FOREIGN_SOURCE beside it on some; undefined leaves it unset. */
   readonly packetMark: number | undefined
   /** true: must work; false: off; undefined: on where the kernel permits it (Istio's ENABLE_ORIG_SRC). */
   readonly originalSource: boolean | undefined

@@ -1,7 +1,8 @@
 import type { CancelSignal } from '@ambit/shared/cancellation'
 import { messageOf } from '@ambit/shared/errors'
 import { IoError, type SocketAddress, type TcpEnd } from '@ambit/shared/io'
-import { PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
+import type { WorkerConfig } from '../config/index.ts'
+import { FOREIGN_SOURCE, PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
 import { ConnectionError } from './connection-error.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
@@ -30,13 +31,18 @@ export function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOpt
   const { keepAlive, userTimeoutMs } = options.overLoopback === true ? WITHOUT_PROBES : config
   const fd = prepareTcp(proxy.namespace, {
     family: to.address.includes(':') ? 6 : 4,
-    mark: config.packetMark,
+    mark: options.source === undefined ? config.packetMark : markOfForeignSource(config),
     source: options.source,
     portWindow: options.portWindow,
     keepAlive,
     userTimeoutMs,
   })
   return io.connect(fd, to, { timeoutMs: DIAL_TIMEOUT_MS, ...(options.signal ? { signal: options.signal } : {}) })
+}
+
+/** Whoever made a namespace with a proxy of its own has other rules, which may know the plain mark only. */
+function markOfForeignSource({ mode, packetMark }: WorkerConfig): number | undefined {
+  return mode === 'shared' && packetMark !== undefined ? packetMark | FOREIGN_SOURCE : packetMark
 }
 
 /**
