@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import type { ByteIo, TcpEnd, TcpListener } from './byte-io.ts'
 import { HandleIo } from './handle/handle-io.ts'
 import { loadBindings, type TcpHandle } from './handle/node-bindings.ts'
-import { readAddress } from './handle/handle-tcp.ts'
+import { localOf } from './handle/read-address.ts'
 import { StreamIo } from './stream/stream-io.ts'
 
 const bindings = loadBindings()
@@ -19,7 +19,7 @@ export function bothIos(): ByteIo[] {
 export function boundHandle(address = '127.0.0.1'): { handle: TcpHandle; port: number } {
   const handle = bindings.newTcp('server')
   const status = address.includes(':') ? handle.bind6(address, 0) : handle.bind(address, 0)
-  const local = readAddress((out) => handle.getsockname(out))
+  const local = localOf(handle)
   if (status !== 0 || local === undefined) throw new Error(`bind ${address}: ${status}`)
   return { handle, port: local.port }
 }

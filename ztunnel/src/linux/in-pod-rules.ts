@@ -69,6 +69,7 @@ table inet ${IN_POD_TABLE} {
     type nat hook output priority -100; policy accept;
     ip daddr ${PROBE_ADDRESS_V4} accept
     ip6 daddr ${PROBE_ADDRESS_V6} accept
+    ip6 daddr fe80::/10 accept comment "redirected to ::1 it would be bound to its link still, and hang"
     oifname "lo" accept
     meta mark & ${mask} == { ${own}, ${connection} } accept
     meta l4proto tcp redirect to :15001

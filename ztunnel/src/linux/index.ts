@@ -6,12 +6,14 @@ export { isStillThere, NetworkNamespace, primeThreadPool } from './network-names
 export { NftError } from './nftables.ts'
 export { ProbeBypass } from './probe-bypass.ts'
 export { addressesIn, Redirection } from './redirection.ts'
+export { socketNames } from './socket-names.ts'
 export {
   isReset,
   listenTcp,
   originalDestination,
   PORT_WINDOWS,
   prepareTcp,
+  zoneOf,
   type KeepAlive,
   type ListenOptions,
   type PrepareOptions,

@@ -28,6 +28,8 @@ const functions = {
   listen: libc.func('int listen(int fd, int backlog)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Inout_ void *value, _Inout_ void *length)'),
+  getpeername: libc.func('int getpeername(int fd, _Inout_ void *address, _Inout_ void *length)'),
+  getsockname: libc.func('int getsockname(int fd, _Inout_ void *address, _Inout_ void *length)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, ...)'),
   close: libc.func('int close(int fd)'),
   fcntl: libc.func('int fcntl(int fd, int command, ...)'),
@@ -46,6 +48,8 @@ export const libcGetsockopt: (
   value: Uint8Array,
   length: Uint8Array,
 ) => number = functions.getsockopt
+export const libcGetpeername: (fd: number, address: Uint8Array, length: Uint8Array) => number = functions.getpeername
+export const libcGetsockname: (fd: number, address: Uint8Array, length: Uint8Array) => number = functions.getsockname
 export const libcClose: (fd: number) => number = functions.close
 
 /** ioctl without an argument. */

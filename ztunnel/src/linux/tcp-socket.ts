@@ -24,6 +24,7 @@ import { decodeSocketAddress, encodeSocketAddress } from './socket-address-bytes
 const SO_REUSEADDR = 2
 const SO_KEEPALIVE = 9
 const SO_REUSEPORT = 15
+const SO_BINDTODEVICE = 25
 const SO_MARK = 36
 const TCP_KEEPIDLE = 4
 const TCP_KEEPINTVL = 5
@@ -147,6 +148,21 @@ const tcpInfoLength = Buffer.alloc(4)
 export function isReset(fd: number): boolean {
   tcpInfoLength.writeInt32LE(tcpInfo.length)
   return libcGetsockopt(fd, SOL_TCP, TCP_INFO, tcpInfo, tcpInfoLength) !== 0 || tcpInfo[0] === TCP_CLOSE
+}
+
+/** IFNAMSIZ of linux/if.h. */
+const MAX_NAME_BYTES = 16
+
+/**
+ * The interface that a connection with a link-local peer is bound to by the kernel, by its name in the pod: the zone of its
+ * link-local addresses. undefined where it is bound to none.
+ */
+export function zoneOf(fd: number): string | undefined {
+  const name = Buffer.alloc(MAX_NAME_BYTES)
+  const length = Buffer.from([MAX_NAME_BYTES, 0, 0, 0])
+  checked(libcGetsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, length), 'SO_BINDTODEVICE')
+  // The length counts the NUL at the end.
+  return name.toString('latin1', 0, Math.max(0, length.readInt32LE() - 1)) || undefined
 }
 
 function openTcp(namespace: NetworkNamespace, family: Family): number {

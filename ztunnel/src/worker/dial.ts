@@ -1,6 +1,6 @@
 import type { CancelSignal } from '@ambit/shared/cancellation'
 import { messageOf } from '@ambit/shared/errors'
-import { IoError, type SocketAddress, type TcpEnd } from '@ambit/shared/io'
+import { IoError, isLinkLocal, type SocketAddress, type TcpEnd } from '@ambit/shared/io'
 import type { WorkerConfig } from '../config/index.ts'
 import { FOREIGN_SOURCE, PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
 import { ConnectionError } from './connection-error.ts'
@@ -16,6 +16,8 @@ const WITHOUT_PROBES = { keepAlive: undefined, userTimeoutMs: undefined }
 interface DialOptions {
   readonly source?: string | undefined
   readonly portWindow?: number | undefined
+  /** Of a link-local address: the interface's name in the pod. */
+  readonly zone?: string | undefined
   /** Where the address is certainly one of the pod itself. */
   readonly overLoopback?: boolean
   readonly signal?: CancelSignal
@@ -37,7 +39,11 @@ export function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOpt
     keepAlive,
     userTimeoutMs,
   })
-  return io.connect(fd, to, { timeoutMs: DIAL_TIMEOUT_MS, ...(options.signal ? { signal: options.signal } : {}) })
+  const how = { timeoutMs: DIAL_TIMEOUT_MS, ...(options.signal ? { signal: options.signal } : {}) }
+  const { zone } = options
+  if (zone === undefined) return io.connect(fd, to, how)
+  // libuv looks the zone up where the thread is, so this begins in the pod, which the public byte path cannot.
+  return proxy.namespace.run(() => io.connect(fd, { ...to, address: `${to.address}%${zone}` }, how))
 }
 
 /** Whoever made a namespace with a proxy of its own has other rules, which may know the plain mark only. */
@@ -47,16 +53,18 @@ function markOfForeignSource({ mode, packetMark }: WorkerConfig): number | undef
 
 /**
  * Reaches the application of an inbound connection, from the client's address where that is on. A pod that calls itself
- * is dialled plainly, for the application would else see its own address with a port that is in use.
+ * is dialled plainly, for the application would else see its own address with a port that is in use; and so is it for a
+ * link-local client, for no route back over lo takes answers to such an address (Istio cannot bind to it either).
  */
 export async function dialApplication(
   proxy: PodProxy,
   to: SocketAddress,
   client: SocketAddress,
-  options: Pick<DialOptions, 'overLoopback' | 'signal'>,
+  options: Pick<DialOptions, 'overLoopback' | 'zone' | 'signal'>,
 ): Promise<TcpEnd> {
   const sameFamily = to.address.includes(':') === client.address.includes(':')
-  const keepsSource = proxy.originalSource && sameFamily && client.address !== to.address
+  const keepsSource =
+    proxy.originalSource && sameFamily && client.address !== to.address && !isLinkLocal(client.address)
   const source = keepsSource ? client.address : undefined
   for (let fullWindows = 0; ; fullWindows++) {
     const portWindow = fullWindows < FULL_WINDOWS ? Math.floor(proxy.context.random() * PORT_WINDOWS) : undefined

@@ -1,6 +1,6 @@
 import { messageOf } from '@ambit/shared/errors'
-import { formatSocketAddress, type TcpEnd } from '@ambit/shared/io'
-import { originalDestination } from '../linux/index.ts'
+import { formatSocketAddress, isLinkLocal, type TcpEnd } from '@ambit/shared/io'
+import { originalDestination, zoneOf } from '../linux/index.ts'
 import { guessService, isProxyPort } from '../routing/index.ts'
 import { CarriedConnection } from './carry.ts'
 import { dialApplication } from './dial.ts'
@@ -46,7 +46,10 @@ export async function serveInboundPassthrough(proxy: PodProxy, end: TcpEnd): Pro
       proxy.authorize(local, facts)
       // Reach the application and carry.
       // Not always over lo: what a pod forwards for others (a router, docker in a pod) comes here too.
-      const app = await dialApplication(proxy, destination, source, { signal: connection.signal })
+      const app = await dialApplication(proxy, destination, source, {
+        zone: isLinkLocal(destination.address) ? zoneOf(end.fd) : undefined,
+        signal: connection.signal,
+      })
       await connection.carry(io.splice(end, app))
       connection.end()
     } catch (error) {

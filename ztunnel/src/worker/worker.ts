@@ -7,7 +7,7 @@ import { selectIo } from '@ambit/shared/io'
 import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
 import { PolicySet } from '@ambit/shared/policy'
 import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
-import { NetworkNamespace, primeThreadPool } from '../linux/index.ts'
+import { NetworkNamespace, primeThreadPool, socketNames } from '../linux/index.ts'
 import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
 import { returnMemory } from '../return-memory.ts'
@@ -123,7 +123,7 @@ export class Worker {
       log,
       clock: systemClock,
       random: Math.random,
-      io: await selectIo({ log, prefer: config.io }),
+      io: await selectIo({ log, prefer: config.io, names: socketNames }),
       recorder: createConnectionRecorder({
         registry: metrics,
         log,

@@ -11,7 +11,7 @@ import type {
 import type { PortOwner, TcpPort } from '../byte-port.ts'
 import { IoError, errnoName } from '../io-error.ts'
 import { PlainSplice } from '../plain-splice.ts'
-import type { SocketAddress } from '../socket-address.ts'
+import type { SocketAddress, SocketNames } from '../socket-address.ts'
 import { connectHandle } from './handle-connect.ts'
 import { HandleListener } from './handle-listener.ts'
 import { HandleMemory } from './handle-memory.ts'
@@ -28,8 +28,8 @@ export class HandleIo implements ByteIo {
   readonly name = 'handle'
   readonly #memory: HandleMemory
 
-  constructor(bindings: Bindings) {
-    this.#memory = new HandleMemory(bindings)
+  constructor(bindings: Bindings, names?: SocketNames) {
+    this.#memory = new HandleMemory(bindings, names)
   }
 
   /** Throws when the handles of this Node do not do what this class expects of them. */

@@ -2,8 +2,9 @@ import type { TcpEnd, TcpListener } from '../byte-io.ts'
 import { closeWhenQuiet } from '../close-when-quiet.ts'
 import { IoError, errnoName } from '../io-error.ts'
 import type { HandleMemory } from './handle-memory.ts'
-import { HandleTcp, readAddress } from './handle-tcp.ts'
+import { HandleTcp } from './handle-tcp.ts'
 import type { TcpHandle } from './node-bindings.ts'
+import { remoteOf } from './read-address.ts'
 
 /** Accepts on a raw listening handle: no net.Server, no net.Socket per connection. */
 export class HandleListener implements TcpListener {
@@ -55,7 +56,7 @@ export class HandleListener implements TcpListener {
     this.#events++
     // A negative status (out of descriptors): libuv has dropped what waited, by means of a descriptor it keeps in reserve.
     if (status !== 0 || client === undefined) return
-    const remote = readAddress((out) => client.getpeername(out))
+    const remote = remoteOf(client, this.#memory.names)
     if (remote === undefined) {
       // Reset while it waited in the queue.
       client.close()

@@ -1,5 +1,6 @@
 import { HEADROOM_BYTES } from '../byte-port.ts'
 import { SlabPool, type Slab } from '../slab.ts'
+import type { SocketNames } from '../socket-address.ts'
 import type { Bindings, WriteRequest } from './node-bindings.ts'
 
 /** The plaintext of a full TLS record. */
@@ -35,10 +36,12 @@ export class HandleMemory {
   readonly readSlabs = new SlabPool(SCRATCH_BYTES, 32)
   readonly smallSlabs = new SlabPool(SMALL_SLAB_BYTES, 64)
   readonly tinySlabs = new SlabPool(TCP_SMALL_BYTES, 256)
+  readonly names: SocketNames | undefined
   #spareWrite: WriteRequest | undefined
 
-  constructor(bindings: Bindings) {
+  constructor(bindings: Bindings, names?: SocketNames) {
     this.bindings = bindings
+    this.names = names
     const bytes = Buffer.allocUnsafeSlow(SCRATCH_BYTES + HEADROOM_BYTES)
     this.scratch = new Scratch(bytes)
     this.scratchView = bytes.subarray(HEADROOM_BYTES)

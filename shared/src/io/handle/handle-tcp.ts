@@ -4,9 +4,10 @@ import { HEADROOM_BYTES } from '../byte-port.ts'
 import { ByteQueue } from '../byte-queue.ts'
 import { errnoName } from '../io-error.ts'
 import type { Slab } from '../slab.ts'
-import { canonicalAddress, type SocketAddress } from '../socket-address.ts'
+import type { SocketAddress } from '../socket-address.ts'
 import type { HandleMemory } from './handle-memory.ts'
-import type { AddressOut, TcpHandle, WriteRequest } from './node-bindings.ts'
+import type { TcpHandle, WriteRequest } from './node-bindings.ts'
+import { localOf } from './read-address.ts'
 import { ReceiveRing } from './receive-ring.ts'
 
 /** libuv's status for the end of a stream. */
@@ -52,7 +53,7 @@ export class HandleTcp implements TcpEnd, TcpPort {
   }
 
   get local(): SocketAddress {
-    return (this.#local ??= readAddress((out) => this.#handle.getsockname(out)) ?? { address: '0.0.0.0', port: 0 })
+    return (this.#local ??= localOf(this.#handle, this.#memory.names) ?? { address: '0.0.0.0', port: 0 })
   }
 
   get bufferedBytes(): number {
@@ -239,10 +240,3 @@ function onWritten(this: PendingWrite, status: number): void {
 }
 
 function ignore(): void {}
-
-/** Reads a name by a getsockname-like call; undefined if the call fails (the connection is gone). */
-export function readAddress(call: (out: AddressOut) => number): SocketAddress | undefined {
-  const out: AddressOut = {}
-  if (call(out) !== 0 || out.address === undefined || out.port === undefined) return undefined
-  return { address: canonicalAddress(out.address), port: out.port }
-}

@@ -9,8 +9,9 @@ import { connectHandle } from './handle-connect.ts'
 import { HandleListener } from './handle-listener.ts'
 import type { HandleMemory } from './handle-memory.ts'
 import { HandleSecure, socketOf } from './handle-secure.ts'
-import { HandleTcp, readAddress } from './handle-tcp.ts'
+import { HandleTcp } from './handle-tcp.ts'
 import type { TcpHandle } from './node-bindings.ts'
+import { localOf } from './read-address.ts'
 
 /** More than a socket buffer takes at once, so that pending writes, queues and many reads are tried too. */
 const TEST_BYTES = 3_000_000
@@ -73,7 +74,7 @@ async function connectedPair(memory: HandleMemory): Promise<[HandleTcp, HandleTc
   const bound = handle.bind('127.0.0.1', 0)
   if (bound !== 0) throw IoError.ofErrno(errnoName(bound), 'self-test: bind')
   const listener = new HandleListener(memory, handle, 1, accepted.resolve)
-  const address = readAddress((out) => handle.getsockname(out))
+  const address = localOf(handle)
   if (address === undefined) throw new Error('self-test: no address')
   const near = await connectHandle(memory, memory.bindings.newTcp('socket'), address, { timeoutMs: PATIENCE_MS })
   const far = await accepted.promise

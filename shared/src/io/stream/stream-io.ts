@@ -14,7 +14,7 @@ import { closeWhenQuiet } from '../close-when-quiet.ts'
 import { IoError } from '../io-error.ts'
 import { PlainSplice } from '../plain-splice.ts'
 import { SlabPool } from '../slab.ts'
-import { formatSocketAddress, type SocketAddress } from '../socket-address.ts'
+import { formatSocketAddress, type SocketAddress, type SocketNames } from '../socket-address.ts'
 import { secureStream } from './stream-secure.ts'
 import { StreamTcp } from './stream-tcp.ts'
 
@@ -28,6 +28,11 @@ export class StreamIo implements ByteIo {
   readonly name = 'stream'
   readonly slabs = new SlabPool(SLAB_BYTES, MAX_IDLE_SLABS)
   readonly readSlabs = new SlabPool(READ_BYTES, MAX_IDLE_READS)
+  readonly #names: SocketNames | undefined
+
+  constructor(names?: SocketNames) {
+    this.#names = names
+  }
 
   adopt(fd: number): ListenHandle {
     // Node opens a descriptor only as a socket; its handle is what can be sent to a child and listened on.
@@ -41,7 +46,7 @@ export class StreamIo implements ByteIo {
     let accepted = 0
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       accepted++
-      onAccept(new StreamTcp(socket))
+      onAccept(new StreamTcp(socket, this.#names))
     })
     // Out of descriptors and the like: what waited was dropped, the listener goes on.
     server.on('error', () => {})
@@ -92,7 +97,7 @@ export class StreamIo implements ByteIo {
       socket.on('error', onError)
       socket.connect({ host: to.address, port: to.port }, () => {
         settle()
-        resolve(new StreamTcp(socket, to))
+        resolve(new StreamTcp(socket, this.#names, to))
       })
     })
   }

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { TcpEnd } from '../byte-io.ts'
 import type { PortOwner, TcpPort, WriteResult } from '../byte-port.ts'
 import { HeapSlab, type Slab } from '../slab.ts'
-import { canonicalAddress, type SocketAddress } from '../socket-address.ts'
+import { canonicalAddress, type SocketAddress, type SocketNames } from '../socket-address.ts'
 
 /** One TCP connection on a net.Socket: the end before it is attached, the port afterwards. */
 export class StreamTcp implements TcpEnd, TcpPort {
@@ -21,10 +21,19 @@ export class StreamTcp implements TcpEnd, TcpPort {
   }
 
   /** `socket` is connected, paused, and half-open. */
-  constructor(socket: Socket, remote?: SocketAddress) {
+  constructor(socket: Socket, names?: SocketNames, remote?: SocketAddress) {
     this.#socket = socket
-    this.remote = remote ?? { address: canonicalAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
-    this.local = { address: canonicalAddress(socket.localAddress ?? ''), port: socket.localPort ?? 0 }
+    const fd = this.fd
+    this.remote =
+      remote ??
+      addressOf(
+        () => ({ address: socket.remoteAddress, port: socket.remotePort }),
+        () => names?.remote(fd),
+      )
+    this.local = addressOf(
+      () => ({ address: socket.localAddress, port: socket.localPort }),
+      () => names?.local(fd),
+    )
     // Until it is attached nobody is told; afterwards the owner is.
     socket.on('error', (error: NodeJS.ErrnoException) => this.#lose(error.code ?? 'UNKNOWN'))
     socket.on('close', () => this.#lose('ECONNRESET'))
@@ -111,4 +120,21 @@ export class StreamTcp implements TcpEnd, TcpPort {
   #lose(errno: string): void {
     this.#owner?.onError(errno)
   }
+}
+
+interface MaybeAddress {
+  readonly address: string | undefined
+  readonly port: number | undefined
+}
+
+/** Nobody's address where the connection is gone. */
+function addressOf(ask: () => MaybeAddress, otherwise: () => SocketAddress | undefined): SocketAddress {
+  let found: MaybeAddress | undefined
+  try {
+    found = ask()
+  } catch {
+    // See SocketNames.
+    found = otherwise()
+  }
+  return { address: canonicalAddress(found?.address ?? ''), port: found?.port ?? 0 }
 }
