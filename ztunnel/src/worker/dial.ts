@@ -29,6 +29,10 @@ interface DialOptions {
  */
 export function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOptions = {}): Promise<TcpEnd> {
   const { config, io } = proxy.context
+  const { zone } = options
+  if (zone !== undefined && io.name === 'stream') {
+    return Promise.reject(new IoError('other', `${to.address}: AMBIT_IO=stream cannot dial link-local addresses`))
+  }
   // Over lo there is nobody to probe: an application that goes takes its connections with it. Four calls less.
   const { keepAlive, userTimeoutMs } = options.overLoopback === true ? WITHOUT_PROBES : config
   const fd = prepareTcp(proxy.namespace, {
@@ -40,9 +44,8 @@ export function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOpt
     userTimeoutMs,
   })
   const how = { timeoutMs: DIAL_TIMEOUT_MS, ...(options.signal ? { signal: options.signal } : {}) }
-  const { zone } = options
   if (zone === undefined) return io.connect(fd, to, how)
-  // libuv looks the zone up where the thread is, so this begins in the pod, which the public byte path cannot.
+  // libuv looks the zone up where the thread is, so this begins in the pod; the public byte path begins later, at home.
   return proxy.namespace.run(() => io.connect(fd, { ...to, address: `${to.address}%${zone}` }, how))
 }
 
