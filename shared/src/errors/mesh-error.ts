@@ -10,7 +10,8 @@ export interface MeshErrorOptions {
 
 /**
  * The one base of every error that a package throws on purpose. `code` is a closed union per room (match on it, never on
- * the message); the message is a plain sentence that names what is wrong and what to do.
+ * the message); the message is a plain sentence that names what is wrong and what to do. What others did to us (`upstream`,
+ * `downstream`) carries no stack trace: it happens by the thousand, and 10 frames are 3 µs and 0.5 KB for each.
  */
 export class MeshError<Code extends string = string> extends Error {
   readonly code: Code
@@ -18,7 +19,10 @@ export class MeshError<Code extends string = string> extends Error {
   readonly retryable: boolean
 
   constructor(code: Code, message: string, options: MeshErrorOptions) {
+    const { stackTraceLimit } = Error
+    if (options.source === 'upstream' || options.source === 'downstream') Error.stackTraceLimit = 0
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    Error.stackTraceLimit = stackTraceLimit
     this.name = new.target.name
     this.code = code
     this.source = options.source
