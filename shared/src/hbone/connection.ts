@@ -15,6 +15,7 @@ import type { HboneLimits } from './limits.ts'
 import { Liveness } from './liveness.ts'
 import { ReadingTurn } from './reading-turn.ts'
 import { ResetMemory } from './reset-memory.ts'
+import { RoundTrip } from './round-trip.ts'
 import { SendScheduler } from './send-scheduler.ts'
 import { encodeSettings } from './settings.ts'
 import { SettingsExchange } from './settings-exchange.ts'
@@ -51,6 +52,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly #liveness: Liveness
   readonly #resets = new ResetMemory()
   readonly #turn = new ReadingTurn()
+  readonly #roundTrip: RoundTrip
   readonly #lingering = new Set<TunnelStream>()
   readonly #resolveClosed: () => void
   #state: ConnectionState = 'open'
@@ -60,8 +62,6 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #closeTimer: Timer | undefined
   #discardedBytes = 0
   #startedMs = 0
-  /** The shortest seen. */
-  #roundTripMs = Number.POSITIVE_INFINITY
 
   constructor(options: ConnectionOptions) {
     const { role, port, io, limits, clock } = options
@@ -71,6 +71,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.leftovers = options.leftovers
     this.#port = port
     this.guard = new AbuseGuard(limits, clock)
+    this.#roundTrip = new RoundTrip(clock)
     this.send = new SendScheduler({
       port,
       slabs: io.slabs,
@@ -226,13 +227,14 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onSettingsAck(): void {
-    if (this.#settingsExchange?.acknowledged() === true) this.#answered(this.#startedMs)
+    if (this.#settingsExchange?.acknowledged() === true) this.#roundTrip.answered(this.#startedMs)
     else this.guard.idleFrame()
   }
 
   onPingAnswer(payload: Buffer): void {
     if (payload.equals(DRAIN_PING) && this.#isWarning) this.#refuseFurtherStreams()
-    else if (payload.equals(LIVENESS_PING) && this.#liveness.onAnswer()) this.#answered(this.#liveness.askedMs)
+    else if (payload.equals(LIVENESS_PING) && this.#liveness.onAnswer())
+      this.#roundTrip.answered(this.#liveness.askedMs)
     else this.guard.idleFrame()
   }
 
@@ -264,7 +266,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   get windowBytes(): number {
     const { streamWindowBytes, contendedWindowBytes } = this.limits
     if (!this.#dispatch.contention.isPresent) return streamWindowBytes
-    return Math.min(streamWindowBytes, contendedWindowBytes * Math.max(1, this.#roundTripMs))
+    return Math.min(streamWindowBytes, contendedWindowBytes * Math.max(1, this.#roundTrip.ms))
   }
 
   held(change: number): void {
@@ -293,13 +295,6 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#options.hooks.onChange()
     if (this.#state === 'closed') this.#settle()
     else this.#closeIfDrained()
-  }
-
-  /** What was sent then has come to the peer, and an answer back. */
-  #answered(sentMs: number): void {
-    const tookMs = this.#options.clock.now() - sentMs
-    // Below 0 the wall clock was set back meanwhile.
-    if (tookMs >= 0) this.#roundTripMs = Math.min(this.#roundTripMs, tookMs)
   }
 
   // ---- streams
