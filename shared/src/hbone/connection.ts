@@ -3,6 +3,7 @@ import type { PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '
 import { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError, nameOfCode } from './connection-error.ts'
 import type { ConnectionOptions, ConnectionState } from './connection-options.ts'
+import { Contention } from './contention.ts'
 import { Delivery } from './delivery.ts'
 import { FrameDispatch, type FrameHost } from './frame-dispatch.ts'
 import { FrameReader } from './frame-reader.ts'
@@ -37,6 +38,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly limits: HboneLimits
   readonly guard: AbuseGuard
   readonly send: SendScheduler
+  readonly contention = new Contention()
   readonly delivery = new Delivery()
   readonly leftovers: Leftovers
   /** At most maxConcurrentStreams (server), or what the peer allows (client). */
@@ -76,6 +78,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       port,
       slabs: io.slabs,
       readSlabs: io.readSlabs,
+      contention: this.contention,
       maxQueuedControlBytes: limits.maxQueuedControlBytes,
       onOverflow: () =>
         setImmediate(() =>
@@ -185,7 +188,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     try {
       this.#reader.feed(slab, start, end)
       this.delivery.batchEnded(more)
-      const isContended = this.#dispatch.contention.isPresent
+      const isContended = this.contention.isPresent
       if (this.#turn.isOver(this.#reader.frames, end - start, isContended)) this.#letOthers()
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error
@@ -265,7 +268,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   get windowBytes(): number {
     const { streamWindowBytes, contendedWindowBytes } = this.limits
-    if (!this.#dispatch.contention.isPresent) return streamWindowBytes
+    if (!this.contention.isPresent) return streamWindowBytes
     return Math.min(streamWindowBytes, contendedWindowBytes * Math.max(1, this.#roundTrip.ms))
   }
 

@@ -15,14 +15,14 @@ export interface Talker {
 }
 
 /**
- * Whether small messages share a connection with bulk, in the direction that is received. All that a bulk stream has under way
- * stands before them: in the sockets' buffers of both sides, for it waits there whenever this process is busy.
+ * Whether small messages share a connection with bulk, in either direction. All that a bulk stream has under way stands before
+ * them: in the sockets' buffers of both sides, for it waits there whenever this process is busy, which it is with bulk.
  */
 export class Contention {
   #last: Talker | undefined
   #bytesSinceMessage = Number.POSITIVE_INFINITY
 
-  /** A DATA frame of that stream begins. */
+  /** A DATA frame of that stream is sent, or begins to come. */
   frame(stream: Talker, length: number): void {
     this.#bytesSinceMessage += length
     if (length >= SMALL_FRAME_BYTES) stream.bytesSinceSmall += length

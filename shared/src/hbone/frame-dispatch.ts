@@ -1,7 +1,7 @@
 import type { Slab } from '../io/index.ts'
 import type { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError } from './connection-error.ts'
-import { Contention } from './contention.ts'
+import type { Contention } from './contention.ts'
 import type { Delivery } from './delivery.ts'
 import { DEFAULT_WINDOW, ErrorCode, Flag, FrameType, MAX_WINDOW } from './frames.ts'
 import type { FrameSink } from './frame-reader.ts'
@@ -29,6 +29,7 @@ export interface FrameHost {
   readonly guard: AbuseGuard
   readonly send: SendScheduler
   readonly delivery: Delivery
+  readonly contention: Contention
   readonly streams: ReadonlyMap<number, TunnelStream>
   /** Received for applications and not yet taken, all streams. */
   readonly heldBytes: number
@@ -61,7 +62,6 @@ export class FrameDispatch implements FrameSink {
   readonly #window: ReceiveWindow
   readonly #maxHeaderBytes: number
   readonly peer: PeerSettings
-  readonly contention = new Contention()
   hasSettings = false
   /** The header block that CONTINUATION must go on with before anything else. */
   #block: HeaderBlock | undefined
@@ -173,7 +173,7 @@ export class FrameDispatch implements FrameSink {
       this.#host.resetStream(streamId, ErrorCode.flowControlError)
       return
     }
-    this.contention.frame(stream, length)
+    this.#host.contention.frame(stream, length)
     this.#stream = stream
   }
 

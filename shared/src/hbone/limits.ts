@@ -12,8 +12,8 @@ export interface HboneLimits {
   readonly streamWindowBytes: number
   /**
    * What a peer should have under way on one stream while small messages come beside it: this much for each millisecond of
-   * round trip (3 Gbit/s), one at least. Small requests beside a bulk stream took 4.3 × of their time alone with 4 MiB and take
-   * 2.9 × with this, on two busy cores; the bulk falls from 5.8 to 4.4 Gbit/s meanwhile.
+   * round trip (2 Gbit/s), one at least. Small requests beside a bulk stream took 4.3 × of their time alone with 4 MiB and take
+   * 2.8 × with this, on two busy cores; the bulk falls from 8.0 to 4.9 Gbit/s meanwhile.
    */
   readonly contendedWindowBytes: number
   /** What a peer may have under way on the connection. Four times the stream window: equal ones can block each other. */
@@ -64,7 +64,7 @@ const MIB = 1_048_576
 export const DEFAULT_LIMITS: HboneLimits = {
   maxConcurrentStreams: 200,
   streamWindowBytes: 4 * MIB,
-  contendedWindowBytes: (3 * MIB) / 8,
+  contendedWindowBytes: MIB / 4,
   connectionWindowBytes: 16 * MIB,
   maxHeldBytes: 16 * MIB,
   maxFrameBytes: MIB,

@@ -1,11 +1,21 @@
 import t, { type Test } from 'tap'
-import { HeapSlab, HEADROOM_BYTES, SlabPool, type SecurePort, type Slab } from '../io/index.ts'
+import {
+  BURST_BYTES,
+  SMALL_BURST_BYTES,
+  HeapSlab,
+  HEADROOM_BYTES,
+  SlabPool,
+  type SecurePort,
+  type Slab,
+} from '../io/index.ts'
 import { turn } from '../io/io-fixture.ts'
+import { Contention } from './contention.ts'
 import { FRAME_HEADER_BYTES, FrameType } from './frames.ts'
 import { SendScheduler, type SendSource } from './send-scheduler.ts'
 import type { Stash } from './stash.ts'
 
-const QUANTUM = 65_527
+/** The most that one read brings. */
+const READ = BURST_BYTES - HEADROOM_BYTES
 
 /** A TLS connection in memory: notes which stream's data it was given, and completes a write when it is told to. */
 class FakePort implements SecurePort {
@@ -15,6 +25,8 @@ class FakePort implements SecurePort {
   readonly consumesOnWrite = true
   /** Stream ids of DATA frames in the order written. */
   readonly order: number[] = []
+  /** Bytes of each write. */
+  readonly writes: number[] = []
   readonly sent = new Map<number, number>()
   isWriting = false
 
@@ -23,6 +35,7 @@ class FakePort implements SecurePort {
   write(slab: Slab, start: number, end: number): void {
     if (this.isWriting) throw new Error('two writes at a time')
     this.isWriting = true
+    this.writes.push(end - start)
     for (let at = start; at < end;) {
       const length = slab.bytes.readUIntBE(at, 3)
       const id = slab.bytes.readUInt32BE(at + 5)
@@ -54,11 +67,14 @@ class FakeSource implements SendSource {
   left: number
   /** It has one more chunk of 100 bytes for whoever has just paused it, as streams of the public API may. */
   hasLateChunks = false
+  readonly isOver = false
+  bytesSinceSmall = 0
   isPaused = false
+  inSmallBursts = false
   /** Resumed though it was not paused: it had two turns for one wait. */
   extraTurns = 0
   readonly #scheduler: SendScheduler
-  readonly #slab = new HeapSlab(Buffer.alloc(HEADROOM_BYTES + QUANTUM))
+  readonly #slab = new HeapSlab(Buffer.alloc(HEADROOM_BYTES + READ))
 
   constructor(scheduler: SendScheduler, id: number, left: number) {
     this.#scheduler = scheduler
@@ -71,15 +87,16 @@ class FakeSource implements SendSource {
     this.isPaused = true
   }
 
-  continueSending(): void {
+  continueSending(inSmallBursts: boolean): void {
     if (!this.isPaused) this.extraTurns++
+    this.inSmallBursts = inSmallBursts
     this.isPaused = false
   }
 
   /** What the kernel has is read. */
   poll(): void {
     while (!this.isPaused && this.left > 0) {
-      this.#offer(QUANTUM)
+      this.#offer(this.inSmallBursts ? SMALL_BURST_BYTES - HEADROOM_BYTES : READ)
       if (this.isPaused && this.hasLateChunks) this.#offer(100)
     }
   }
@@ -105,7 +122,8 @@ function world(): World {
   const scheduler = new SendScheduler({
     port,
     slabs: new SlabPool(262_144, 4),
-    readSlabs: new SlabPool(65_536, 4),
+    readSlabs: new SlabPool(BURST_BYTES, 4),
+    contention: new Contention(),
     maxQueuedControlBytes: 1_048_576,
     onOverflow: () => {
       throw new Error('overflow')
@@ -138,11 +156,11 @@ const test = (name: string, body: (t: Test, world: World) => Promise<void>): voi
   void t.test(name, async (t) => body(t, world()))
 
 test('what waits for a turn is sent though the streams before it have nothing more to say', async (t, world) => {
-  for (let i = 0; i < 12; i++) world.add(1 + 2 * i, QUANTUM)
+  for (let i = 0; i < 12; i++) world.add(1 + 2 * i, READ)
   await world.run(100)
   t.same(
     [...world.port.sent.values()],
-    Array.from({ length: 12 }, () => QUANTUM),
+    Array.from({ length: 12 }, () => READ),
   )
 })
 
@@ -150,7 +168,22 @@ test('bulk streams have the same share', async (t, world) => {
   for (let i = 0; i < 8; i++) world.add(1 + 2 * i, 1e8)
   await world.run(400)
   const sent = [...world.port.sent.values()]
-  t.ok(Math.max(...sent) - Math.min(...sent) <= 2 * QUANTUM, sent.join(', '))
+  t.ok(Math.max(...sent) - Math.min(...sent) <= 2 * READ, sent.join(', '))
+})
+
+test('beside small messages bulk has smaller turns, and larger ones again when they have stopped', async (t, world) => {
+  world.add(1, 1e9)
+  await world.run(20)
+  t.equal(Math.max(...world.port.writes), BURST_BYTES)
+  world.add(3, 100)
+  await world.run(10)
+  world.port.writes.length = 0
+  await world.run(100)
+  t.equal(Math.max(...world.port.writes), SMALL_BURST_BYTES)
+  await world.run(2000)
+  world.port.writes.length = 0
+  await world.run(10)
+  t.equal(Math.max(...world.port.writes), BURST_BYTES)
 })
 
 test('a chunk that comes after the pause waits with its stream, which still has one turn at a time', async (t, world) => {
@@ -160,7 +193,7 @@ test('a chunk that comes after the pause waits with its stream, which still has 
   await world.run(400)
   t.equal(late.extraTurns, 0)
   const sent = [late, ...others].map(({ id }) => world.port.sent.get(id) ?? 0)
-  t.ok(Math.max(...sent) - Math.min(...sent) <= 2 * QUANTUM, sent.join(', '))
+  t.ok(Math.max(...sent) - Math.min(...sent) <= 2 * READ, sent.join(', '))
 })
 
 test('nothing is lost of a chunk that comes after the pause, with credit or without', async (t, world) => {

@@ -1,11 +1,9 @@
 import type { SecurePort, Slab, SlabPool } from '../io/index.ts'
-import { HEADROOM_BYTES } from '../io/index.ts'
+import { BURST_BYTES, HEADROOM_BYTES, SMALL_BURST_BYTES } from '../io/index.ts'
+import type { Contention, Talker } from './contention.ts'
 import { Flag, FRAME_HEADER_BYTES, FrameType, putFrameHeader, putUint32, DEFAULT_WINDOW } from './frames.ts'
 import { FrameWriter } from './frame-writer.ts'
 import { Stash } from './stash.ts'
-
-/** What one stream may send before others have their turn: one read of the application. */
-const QUANTUM_BYTES = 65_536
 
 /** Reads at least this long go to TLS without a copy when nothing is under way. */
 const DIRECT_BYTES = 8192
@@ -17,19 +15,19 @@ const DIRECT_BYTES = 8192
 const MAX_LAG_BYTES = 1_048_576
 
 /** Data gathered for the next TLS write; more waits with its stream. */
-const MAX_GATHERED_DATA_BYTES = 3 * QUANTUM_BYTES
+const MAX_GATHERED_DATA_BYTES = 3 * BURST_BYTES
 
 /** Turns given out at once: enough to keep the next write filled while one is under way, little enough to wait behind. */
-const TURNS_BYTES = 2 * QUANTUM_BYTES
+const TURNS = 2
 
-/** With its header exactly four full TLS records. */
-const MAX_DATA_FRAME_BYTES = QUANTUM_BYTES - FRAME_HEADER_BYTES
+/** With its header exactly one burst. */
+const MAX_DATA_FRAME_BYTES = BURST_BYTES - FRAME_HEADER_BYTES
 
 /** Dynamic table size update to 0 (RFC 7541 §6.3). */
 const EMPTY_TABLE = Buffer.of(0x20)
 
 /** A stream as the scheduler sees it. */
-export interface SendSource {
+export interface SendSource extends Talker {
   readonly id: number
   /** What the peer allows on this stream; negative after it lowered INITIAL_WINDOW_SIZE. */
   sendWindow: number
@@ -45,7 +43,7 @@ export interface SendSource {
   readonly canSend: boolean
   pauseReading(): void
   /** Everything offered was sent: read on, or end the stream if the application has ended. */
-  continueSending(): void
+  continueSending(inSmallBursts: boolean): void
 }
 
 export interface SendSchedulerOptions {
@@ -53,6 +51,7 @@ export interface SendSchedulerOptions {
   readonly slabs: SlabPool
   /** For stashes: one read of an application each. */
   readonly readSlabs: SlabPool
+  readonly contention: Contention
   readonly maxQueuedControlBytes: number
   /** More control frames wait than allowed: the peer does not read. Called at most once. */
   onOverflow(): void
@@ -62,9 +61,9 @@ export interface SendSchedulerOptions {
 /**
  * The sending half of a connection: which stream's bytes go next, and when the TLS connection is written.
  *
- * A stream that has used up its quantum is not read any more and waits; each completed TLS write gives a turn to those that
- * were served least. So bulk streams share the connection evenly, at most one quantum per stream is ever in memory, and a small
- * request waits behind two quanta at most. Everything offered within one turn of the event loop goes out in one TLS write.
+ * A stream that has used up its turn, one burst, is not read any more and waits; each completed TLS write gives a turn to those that
+ * were served least. So bulk streams share the connection evenly, at most one burst per stream is ever in memory, and a small
+ * request waits behind two bursts at most. Everything offered within one turn of the event loop goes out in one TLS write.
  */
 export class SendScheduler {
   readonly #options: SendSchedulerOptions
@@ -253,6 +252,7 @@ export class SendScheduler {
   }
 
   #spend(source: SendSource, bytes: number): void {
+    this.#options.contention.frame(source, bytes)
     source.sendWindow -= bytes
     source.quota -= bytes
     source.served += bytes
@@ -307,16 +307,18 @@ export class SendScheduler {
 
   #giveTurns(): void {
     let given = this.#gatheredData
-    while (given < TURNS_BYTES && this.window > 0) {
+    const { isPresent } = this.#options.contention
+    const burst = isPresent ? SMALL_BURST_BYTES : BURST_BYTES
+    while (given < TURNS * burst && this.window > 0) {
       const source = this.#leastServed()
       if (source === undefined) return
       source.waitsFor = 'nothing'
       if (!source.canSend) continue
       this.#level = Math.max(this.#level, source.served)
-      source.quota = QUANTUM_BYTES
-      given += source.stash === undefined ? QUANTUM_BYTES : this.#sendStash(source, source.stash)
+      source.quota = burst
+      given += source.stash === undefined ? burst : this.#sendStash(source, source.stash)
       if (source.stash !== undefined || source.quota <= 0) this.#wait(source)
-      else source.continueSending()
+      else source.continueSending(isPresent)
     }
   }
 

@@ -194,9 +194,9 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#app?.pause()
   }
 
-  continueSending(): void {
+  continueSending(inSmallBursts: boolean): void {
     if (this.#appHasEnded) this.#endSending()
-    else this.#app?.resume()
+    else this.#app?.resume(inSmallBursts)
   }
 
   // ---- from the peer (called by the connection)

@@ -1,3 +1,4 @@
+export { BURST_BYTES, SMALL_BURST_BYTES } from './burst.ts'
 export type {
   ByteIo,
   ConnectOptions,

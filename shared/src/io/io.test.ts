@@ -7,7 +7,16 @@ import t, { type Test } from 'tap'
 import { silentLog } from '../telemetry/index.ts'
 import type { ByteIo, Splice } from './byte-io.ts'
 import { HandleTcp } from './handle/handle-tcp.ts'
-import { ByteQueue, HeapSlab, IoError, selectIo, SlabPool } from './index.ts'
+import {
+  BURST_BYTES,
+  ByteQueue,
+  HEADROOM_BYTES,
+  HeapSlab,
+  IoError,
+  selectIo,
+  SlabPool,
+  SMALL_BURST_BYTES,
+} from './index.ts'
 import { ReceiveRing } from './handle/receive-ring.ts'
 import {
   accepted,
@@ -256,6 +265,34 @@ void t.test('a byte queue gives back what was appended, in chunks that do not wa
   t.equal(queue.length, 0)
 })
 
+void t.test('in small bursts less is read at a time, until it is told otherwise', async (t) => {
+  const io = bothIos()[0] as ByteIo
+  const { listener, port, next } = listen(io)
+  const socket = await client(port)
+  const reads: number[] = []
+  const app = io.attach(await next(), {
+    onData: (_slab, start, end) => void reads.push(end - start),
+    onEnd: () => {},
+    onTaken: () => {},
+    onError: () => {},
+  })
+  const readAtOnce = async (inSmallBursts?: boolean): Promise<number> => {
+    app.pause()
+    reads.length = 0
+    socket.write(Buffer.alloc(MIB))
+    for (let i = 0; i < 20; i++) await turn()
+    app.resume(inSmallBursts)
+    await eventually(() => reads.reduce((sum, bytes) => sum + bytes, 0) === MIB, 'all of it')
+    return Math.max(...reads)
+  }
+  t.equal(await readAtOnce(true), SMALL_BURST_BYTES - HEADROOM_BYTES)
+  t.equal(await readAtOnce(), BURST_BYTES - HEADROOM_BYTES)
+  app.close()
+  socket.destroy()
+  listener.close()
+  await listener.closed
+})
+
 void t.test('a receive ring moves to large memory under load and back when it is quiet', async (t) => {
   const [small, large] = [new SlabPool(16, 4), new SlabPool(64, 4)]
   const ring = new ReceiveRing(small, large, 16)
@@ -275,6 +312,17 @@ void t.test('a receive ring moves to large memory under load and back when it is
   t.same([small.lent, large.lent], [1, 0])
   ring.release()
   t.same([small.lent, large.lent], [0, 0])
+})
+
+void t.test('a receive ring stays where it is between bursts that do not end with a full read', async (t) => {
+  const [small, large] = [new SlabPool(16, 4), new SlabPool(64, 4)]
+  const ring = new ReceiveRing(small, large, 16, 4)
+  ring.advance(16)
+  ring.advance(10)
+  t.same([small.lent, large.lent], [0, 1])
+  ring.advance(3)
+  t.same([small.lent, large.lent], [1, 0], 'a short one means quiet')
+  ring.release()
 })
 
 async function readAll(socket: Socket): Promise<Buffer> {

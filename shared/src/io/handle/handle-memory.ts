@@ -1,16 +1,11 @@
+import { BURST_BYTES, RECORD_BYTES, SMALL_BURST_BYTES } from '../burst.ts'
 import { HEADROOM_BYTES } from '../byte-port.ts'
 import { SlabPool, type Slab } from '../slab.ts'
 import type { SocketNames } from '../socket-address.ts'
 import type { Bindings, WriteRequest } from './node-bindings.ts'
 
-/** The plaintext of a full TLS record. */
-export const RECORD_BYTES = 16_384
-
-/**
- * Read size for tunnelled data: with its frame header exactly four full TLS records. 256 KB reads brought under 5% more bulk
- * and cost small requests beside it three to six times the latency.
- */
-export const SCRATCH_BYTES = 4 * RECORD_BYTES - HEADROOM_BYTES
+/** Read size for tunnelled data: with its frame header one burst. */
+export const SCRATCH_BYTES = BURST_BYTES - HEADROOM_BYTES
 
 /** 16 records: what TLS decrypts into while bulk arrives, and what frames are gathered in. */
 export const SLAB_BYTES = 16 * RECORD_BYTES
@@ -30,9 +25,11 @@ export class HandleMemory {
   readonly scratch: Slab
   /** The scratch without its headroom: what handles read into. */
   readonly scratchView: Buffer
+  /** The part of it that one small burst takes. */
+  readonly smallScratchView: Buffer
   /** At most 32 × 256 KB = 8 MB stay idle. */
   readonly slabs = new SlabPool(SLAB_BYTES, 32)
-  /** At most 32 × 64 KB = 2 MB stay idle. */
+  /** At most 32 × 122 KB = 3.8 MB stay idle. */
   readonly readSlabs = new SlabPool(SCRATCH_BYTES, 32)
   readonly smallSlabs = new SlabPool(SMALL_SLAB_BYTES, 64)
   readonly tinySlabs = new SlabPool(TCP_SMALL_BYTES, 256)
@@ -45,6 +42,7 @@ export class HandleMemory {
     const bytes = Buffer.allocUnsafeSlow(SCRATCH_BYTES + HEADROOM_BYTES)
     this.scratch = new Scratch(bytes)
     this.scratchView = bytes.subarray(HEADROOM_BYTES)
+    this.smallScratchView = bytes.subarray(HEADROOM_BYTES, SMALL_BURST_BYTES)
   }
 
   /** A write request; give it back with `spare` if the write was synchronous, which nearly all are. */

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { RECORD_BYTES } from '../burst.ts'
 import type { SecureOptions, Secured } from '../byte-io.ts'
 import type { SecureOwner, SecurePort } from '../byte-port.ts'
 import { errnoName } from '../io-error.ts'
@@ -7,10 +8,17 @@ import { handshake } from '../secure-handshake.ts'
 import { HeapSlab, type Slab } from '../slab.ts'
 import type { SocketAddress } from '../socket-address.ts'
 import { tlsReason } from '../tls-reason.ts'
-import { RECORD_BYTES, type HandleMemory } from './handle-memory.ts'
+import type { HandleMemory } from './handle-memory.ts'
 import type { HandleTcp } from './handle-tcp.ts'
 import type { StreamHandle, WriteRequest } from './node-bindings.ts'
 import { ReceiveRing } from './receive-ring.ts'
+
+/**
+ * The last record of a burst is not full, and no sign of quiet: if it were, the next burst's first record would lie in other
+ * memory than the rest, and be written to the application by itself. The owner's PINGs bring less than this, so a connection
+ * that is idle keeps large memory for no longer than their interval.
+ */
+const QUIET_BYTES = 4096
 
 interface TlsHandle extends StreamHandle {
   secure?: HandleSecure
@@ -80,7 +88,7 @@ export class HandleSecure implements SecurePort {
       return
     }
     const handle = this.#handle
-    this.#ring = new ReceiveRing(this.#memory.smallSlabs, this.#memory.slabs, RECORD_BYTES)
+    this.#ring = new ReceiveRing(this.#memory.smallSlabs, this.#memory.slabs, RECORD_BYTES, QUIET_BYTES)
     handle.secure = this
     handle.onread = onRead
     // TLS errors from here on; node:tls' own handler reports them only where a tls.Server made the socket.

@@ -1,3 +1,4 @@
+import { PLAIN_READ_BYTES } from '../burst.ts'
 import type { TcpEnd } from '../byte-io.ts'
 import type { PortOwner, TcpPort, WriteResult } from '../byte-port.ts'
 import { HEADROOM_BYTES } from '../byte-port.ts'
@@ -37,6 +38,7 @@ export class HandleTcp implements TcpEnd, TcpPort {
   #ring: ReceiveRing | undefined
   #local: SocketAddress | undefined
   #isPaused = false
+  #inSmallBursts = false
   #ending: 'no' | 'wanted' | 'sent' = 'no'
   /** Bytes of the one write that libuv has; further ones wait in the queue. */
   #inFlight = 0
@@ -72,7 +74,7 @@ export class HandleTcp implements TcpEnd, TcpPort {
 
   /** For plain splices: reads into memory of its own, so that a write may keep it. */
   attachToRing(owner: PortOwner): TcpPort {
-    this.#ring = new ReceiveRing(this.#memory.tinySlabs, this.#memory.slabs, this.#memory.slabs.size / 2)
+    this.#ring = new ReceiveRing(this.#memory.tinySlabs, this.#memory.slabs, PLAIN_READ_BYTES)
     this.#attach(owner, this.#ring.view)
     return this
   }
@@ -119,9 +121,10 @@ export class HandleTcp implements TcpEnd, TcpPort {
     this.#handle.readStop()
   }
 
-  resume(): void {
+  resume(inSmallBursts = false): void {
     if (!this.#isPaused || this.#state !== 'attached') return
     this.#isPaused = false
+    if (inSmallBursts !== this.#inSmallBursts) this.#readInBursts(inSmallBursts)
     this.#handle.readStart()
   }
 
@@ -141,6 +144,12 @@ export class HandleTcp implements TcpEnd, TcpPort {
     // closing. With the FIN sent everything was said anyway.
     if (reset && this.#ending !== 'sent') this.#handle.reset()
     else this.#handle.close()
+  }
+
+  #readInBursts(small: boolean): void {
+    if (this.#ring !== undefined) return
+    this.#inSmallBursts = small
+    this.#handle.useUserBuffer(small ? this.#memory.smallScratchView : this.#memory.scratchView)
   }
 
   #attach(owner: PortOwner, view: Buffer): void {

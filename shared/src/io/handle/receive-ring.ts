@@ -9,15 +9,20 @@ export class ReceiveRing {
   readonly #small: SlabPool
   readonly #large: SlabPool
   readonly #viewBytes: number
+  readonly #quietBytes: number
   #slab: PooledSlab
   #start = 0
   #view: Buffer
 
-  /** `viewBytes`: the most that one read may bring; a large slab has room for several. */
-  constructor(small: SlabPool, large: SlabPool, viewBytes: number) {
+  /**
+   * `viewBytes`: the most that one read may bring; a large slab has room for several. A read of less than `quietBytes` is
+   * taken for the last of many.
+   */
+  constructor(small: SlabPool, large: SlabPool, viewBytes: number, quietBytes = viewBytes) {
     this.#small = small
     this.#large = large
     this.#viewBytes = viewBytes
+    this.#quietBytes = quietBytes
     this.#slab = small.take()
     this.#view = this.#cut()
   }
@@ -42,7 +47,7 @@ export class ReceiveRing {
     const isSmall = this.#slab.bytes.length < this.#large.size
     const start = this.#slab.holders === 1 ? 0 : this.#start + length
     if (isSmall ? filled || start > 0 : this.#slab.bytes.length - start < this.#viewBytes) this.#swap(this.#large)
-    else if (!isSmall && !filled && start === 0) this.#swap(this.#small)
+    else if (!isSmall && length < this.#quietBytes && start === 0) this.#swap(this.#small)
     else if (start === this.#start) return undefined
     else this.#start = start
     this.#view = this.#cut()
