@@ -165,7 +165,10 @@ void t.test('names instead of addresses', async (t) => {
         return (await a.proxy.get(15_000, '/config_dump')).includes(`"actualDst": "mute.${ZONE}"`)
       })
       talker.reset('impatient')
-      await a.proxy.access({ 'dst.addr': `${muteVip}:80`, error: 'client disconnected before the name was resolved' })
+      await a.proxy.access({
+        'dst.addr': `${muteVip}:80`,
+        error: 'client disconnected before its destination was reached',
+      })
     })
 
     await t.test('nor does the connection of a pod that is taken out of the mesh', async () => {

@@ -8,6 +8,8 @@ import { eventually, Talker, TestMesh } from '../kit/index.ts'
 
 const MANUAL_PORT = 9_000
 const ECHO_PORT = 9_001
+/** Where nothing answers at all. */
+const MUTE_PORT = 9_998
 const CLOSED_PORT = 9_999
 const BIG = 24 * 1024 * 1024
 const NOBODY = '192.168.50.77'
@@ -225,6 +227,21 @@ void t.test('traffic of two nodes', async (t) => {
       await here.heard('unreachable', /^error (ECONNRESET|EHOSTUNREACH)/)
       const line = await a.proxy.access({ level: 'error', 'dst.addr': `${NOBODY}:80` })
       t.match(line['error'], /EHOSTUNREACH/)
+    })
+
+    await t.test('a client that leaves while its destination is dialled is not waited for', async () => {
+      await outsider.must(['nft', 'add table inet mute; add chain inet mute in { type filter hook input priority 0; }'])
+      await outsider.must(['nft', `add rule inet mute in tcp dport ${MUTE_PORT} drop`])
+      here.open('impatient', outsider.v4, MUTE_PORT)
+      await eventually('it is dialled', async () =>
+        (await a.proxy.get(15_000, '/config_dump')).includes(`"actualDst": "${outsider.v4}:${MUTE_PORT}"`),
+      )
+      here.reset('impatient')
+      await a.proxy.access({
+        'dst.addr': `${outsider.v4}:${MUTE_PORT}`,
+        error: 'client disconnected before its destination was reached',
+      })
+      await outsider.must(['nft', 'delete table inet mute'])
     })
 
     await t.test('nobody gets at the ports of a proxy by way of a pod', async (t) => {

@@ -30,7 +30,7 @@ import { MAX_ATTEMPTS, resolveRoute, type Waiting } from './resolve-route.ts'
  * in plaintext.
  */
 export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void> {
-  const { recorder } = proxy.context
+  const { recorder, waitingClients } = proxy.context
   const source = end.remote
   let target: SocketAddress | undefined
   recorder.socketOpened('source')
@@ -45,7 +45,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     const asked = request(proxy, local, source, wanted)
     const tried = new Set<string>()
     const chosen = chooseRoute(proxy, asked)
-    const route = chosen.kind === 'unresolved' ? await locate(proxy, { asked, tried, client: end }, chosen) : chosen
+    const route = chosen.kind === 'unresolved' ? await locate(proxy, end, { asked, tried }, chosen) : chosen
     const record = recorder.opened(describe(local, proxy, source, route))
     const connection = new CarriedConnection(proxy, record, {
       direction: 'outbound',
@@ -59,7 +59,9 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     })
     try {
       // Reach it and carry.
+      waitingClients.add(end, connection)
       const upstream = await reach(proxy, { asked, tried, source, end, record, connection }, route)
+      waitingClients.remove(end)
       await connection.carry(upstream)
       connection.end()
     } catch (error) {
@@ -71,6 +73,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     end.destroy(true)
     recorder.denied({ direction: 'outbound', src: source, dst, error: messageOf(error) })
   } finally {
+    waitingClients.remove(end)
     recorder.socketClosed('source')
   }
 }
@@ -86,20 +89,23 @@ function isOurself(wanted: SocketAddress, end: TcpEnd): boolean {
 /** The way to an endpoint that has only a name, before the connection counts as opened; see resolveRoute. */
 async function locate(
   proxy: PodProxy,
-  waiting: Omit<Waiting, 'connection'>,
+  client: TcpEnd,
+  waiting: Omit<Waiting, 'signal'>,
   chosen: UnresolvedRoute,
 ): Promise<CarriableRoute> {
-  const { client, asked } = waiting
+  const { waitingClients } = proxy.context
   const connection = new PendingConnection(() => ({
     src: formatSocketAddress(client.remote),
-    originalDst: formatSocketAddress(asked.destination),
+    originalDst: formatSocketAddress(waiting.asked.destination),
     actualDst: chosen.workload.hostname,
     protocol: chosen.becomes === 'hbone' ? 'HBONE' : 'TCP',
   }))
   proxy.connections.add(connection)
+  waitingClients.add(client, connection)
   try {
-    return await resolveRoute(proxy, { ...waiting, connection }, chosen)
+    return await resolveRoute(proxy, { ...waiting, signal: connection.signal }, chosen)
   } finally {
+    waitingClients.remove(client)
     proxy.connections.remove(connection)
   }
 }
@@ -140,7 +146,7 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): 
       const other = routeAgain(proxy.context.mesh, asked, route, tried)
       const found: CarriableRoute | undefined =
         other?.kind === 'unresolved'
-          ? await resolveRoute(proxy, { asked, tried, client: attempt.end, connection }, other)
+          ? await resolveRoute(proxy, { asked, tried, signal: connection.signal }, other)
           : other
       const next: CarriableRoute | undefined = found ?? (wasLost(error) && !hasComeBack ? route : undefined)
       if (next === undefined) throw failure

@@ -22,6 +22,7 @@ import { serveOutbound } from './outbound.ts'
 import { PodPolicy } from './pod-policy.ts'
 import { PeerTls, revokedPeer } from './peer-tls.ts'
 import type { Recheck } from './recheck.ts'
+import type { WaitingClients } from './waiting-clients.ts'
 
 /** What all pods of a worker share. */
 export interface WorkerContext {
@@ -40,6 +41,7 @@ export interface WorkerContext {
   readonly leftovers: Leftovers
   readonly crl: () => CrlSet | undefined
   readonly recheck: Recheck
+  readonly waitingClients: WaitingClients
 }
 
 /** Connections that wait to be accepted while the worker is busy or replaced. */

@@ -1,24 +1,20 @@
 import type { CancelSignal } from '@ambit/shared/cancellation'
-import { DnsError, pickAddress, type Addresses } from '@ambit/shared/dns'
-import { formatSocketAddress, type TcpEnd } from '@ambit/shared/io'
-import { isReset } from '../linux/index.ts'
+import { DnsError, pickAddress } from '@ambit/shared/dns'
+import { formatSocketAddress } from '@ambit/shared/io'
 import { routeAgain, type CarriableRoute, type OutboundRequest, type UnresolvedRoute } from '../routing/index.ts'
 import { ConnectionError } from './connection-error.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /** Endpoints of a service tried for one connection before it fails. Nothing was exchanged yet, so a retry is safe. */
 export const MAX_ATTEMPTS = 3
-/** Nobody reads the client's connection while a name is looked up, so nobody is told that it is gone. */
-const LOOK_FOR_CLIENT_MS = 500
 
 /** The connection for which names are resolved. */
 export interface Waiting {
   readonly asked: OutboundRequest
   /** Uids of endpoints that are out of question; those whose names have no address are added. */
   readonly tried: Set<string>
-  readonly client: TcpEnd
-  /** Closing it ends the wait; it is closed when the client has gone. */
-  readonly connection: { readonly signal: CancelSignal; close(reason: ConnectionError): void }
+  /** Ends the wait. */
+  readonly signal: CancelSignal
 }
 
 /**
@@ -28,13 +24,13 @@ export interface Waiting {
  */
 export async function resolveRoute(proxy: PodProxy, waiting: Waiting, first: UnresolvedRoute): Promise<CarriableRoute> {
   const { mesh, names, recorder, random, log } = proxy.context
-  const { asked, tried, connection } = waiting
+  const { asked, tried, signal } = waiting
   for (let route = first; ;) {
     const { hostname, uid } = route.workload
     try {
       recorder.nameUsed(asked.source, proxy.identity(asked.source), hostname)
-      const known = names.resolve(hostname, connection.signal)
-      const addresses = known instanceof Promise ? await whileClientStays(proxy, waiting, known) : known
+      const known = names.resolve(hostname, signal)
+      const addresses = known instanceof Promise ? await known : known
       return route.at(pickAddress(addresses, route.family, random))
     } catch (error) {
       if (!(error instanceof DnsError)) throw error
@@ -53,24 +49,5 @@ export async function resolveRoute(proxy: PodProxy, waiting: Waiting, first: Unr
       if (next.kind !== 'unresolved') return next
       route = next
     }
-  }
-}
-
-/** A client that has ended its half only may want an answer still: it waits on. */
-async function whileClientStays(
-  { context: { clock } }: PodProxy,
-  { client, connection }: Waiting,
-  lookup: Promise<Addresses>,
-): Promise<Addresses> {
-  const look = (): void => {
-    timer = clock.after(LOOK_FOR_CLIENT_MS, look)
-    if (!isReset(client.fd)) return
-    connection.close(new ConnectionError('CONNECT', 'client disconnected before the name was resolved'))
-  }
-  let timer = clock.after(LOOK_FOR_CLIENT_MS, look)
-  try {
-    return await lookup
-  } finally {
-    timer.cancel()
   }
 }

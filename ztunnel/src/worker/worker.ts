@@ -15,6 +15,7 @@ import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
 import { PodProxy, type WorkerContext } from './pod-proxy.ts'
 import { Recheck } from './recheck.ts'
+import { WaitingClients } from './waiting-clients.ts'
 
 export interface WorkerOptions {
   readonly send: (message: FromWorker) => void
@@ -142,6 +143,7 @@ export class Worker {
       leftovers: new Leftovers({ clock: systemClock }),
       crl: () => this.#crl,
       recheck: new Recheck({ clock: systemClock, soon: setImmediate }),
+      waitingClients: new WaitingClients(systemClock),
     }
     return { context, logging, metrics }
   }
