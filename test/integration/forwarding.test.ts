@@ -79,6 +79,16 @@ void t.test('a pod that forwards', async (t) => {
       t.equal(await answer(outsider, GUEST.v4), `guest says ${SECRET} to ${outsider.v4}`)
     })
 
+    await t.test('where the kernel does not forward, neither does the proxy', async (t) => {
+      await forward(router, false)
+      for (const to of [outsider.v4, outsider.v6]) {
+        t.notOk((await guest.curl(to, WEB_PORT)).ok)
+        const dst = to.includes(':') ? `[${to}]:${WEB_PORT}` : `${to}:${WEB_PORT}`
+        t.ok(await a.proxy.access({ 'dst.addr': dst, error: /this pod forwards no packets/ }))
+      }
+      await forward(router, true)
+    })
+
     await t.test('where the pod hides those behind it, they are hidden', async (t) => {
       await router.must(['nft', '-f', '-'], {
         input: 'table inet hide { chain c { type nat hook postrouting priority srcnat; oif "eth0" masquerade; }; }',
@@ -128,11 +138,12 @@ async function putBehind(router: Pod, guest: Pod): Promise<void> {
     await pod.must(['ip', '-batch', '-'], { input })
   }
   for (const via of [ROUTER.v4, ROUTER.v6]) await guest.must(['ip', 'route', 'add', 'default', 'via', via])
-  await router.must([
-    'sh',
-    '-c',
-    'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding',
-  ])
+  await forward(router, true)
+}
+
+async function forward(router: Pod, on: boolean): Promise<void> {
+  const files = ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv6/conf/all/forwarding']
+  await router.must(['sh', '-c', files.map((file) => `echo ${Number(on)} > ${file}`).join('; ')])
 }
 
 async function routeTo(guest: typeof GUEST, node: TestNode, via: typeof GUEST): Promise<void> {

@@ -16,7 +16,8 @@ void t.test('link-local', async (t) => {
     const node = await mesh.addNode('a')
     const server = await mesh.addPod(node, 'server')
     const neighbour = await mesh.addPod(node, 'neighbour', { protocol: 'TCP' })
-    for (const pod of [server, neighbour]) startNginx(mesh, pod)
+    const other = await mesh.addPod(node, 'other', { protocol: 'TCP' })
+    for (const pod of [server, neighbour, other]) startNginx(mesh, pod)
     const [here, there] = [server, neighbour].map(({ place }) => place.namespace)
     await must(`ip link add wire netns ${here} index ${INTERFACE} type veth peer name wire netns ${there}`.split(' '))
     await addressOn(server, HERE)
@@ -45,6 +46,13 @@ void t.test('link-local', async (t) => {
     await t.test('nor is it a way past the handshake', async (t) => {
       t.notOk((await neighbour.curl(`${HERE}%wire`, 15_008)).ok)
       t.ok(await node.proxy.access({ 'src.addr': /^\[fe80::6\]/, error: 'tls handshake error: http request' }))
+    })
+
+    await t.test('nor is it a way to speak from the address of the pod', async (t) => {
+      await neighbour.must(['ip', '-6', 'route', 'add', other.v6, 'via', HERE, 'dev', 'wire', 'src', THERE])
+      const { ok, stdout } = await neighbour.curl(other.v6, WEB_PORT)
+      t.notOk(ok, stdout)
+      t.ok(await node.proxy.access({ 'dst.addr': `[${other.v6}]:${WEB_PORT}`, error: /packets are not forwarded/ }))
     })
 
     await t.test('the pod reaches one past the proxy, as without a mesh', async (t) => {

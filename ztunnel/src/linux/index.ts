@@ -1,6 +1,7 @@
 export { checkCapabilities } from './capabilities.ts'
 export { FOREIGN_SOURCE, PROBE_ADDRESS_V4, PROBE_ADDRESS_V6 } from './in-pod-rules.ts'
 export { duplicate } from './duplicate.ts'
+export { isForwarding, isLocalAddress } from './forwarding.ts'
 export { SystemCallError, trimHeap } from './libc.ts'
 export { isStillThere, NetworkNamespace, primeThreadPool } from './network-namespace.ts'
 export { NftError } from './nftables.ts'

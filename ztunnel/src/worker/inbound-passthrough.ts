@@ -4,6 +4,7 @@ import { originalDestination, zoneOf } from '../linux/index.ts'
 import { guessService, isProxyPort } from '../routing/index.ts'
 import { CarriedConnection } from './carry.ts'
 import { dialApplication } from './dial.ts'
+import { refuseUnlessForwarded } from './forwarded.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /**
@@ -20,6 +21,7 @@ export async function serveInboundPassthrough(proxy: PodProxy, end: TcpEnd): Pro
     destination = originalDestination(end.fd, source.address.includes(':') ? 6 : 4)
     if (isProxyPort(destination.port)) throw new Error('attempted recursive call to ourselves')
     const local = await proxy.localWorkload()
+    refuseUnlessForwarded(proxy, local, { source, destination })
     const facts = { source, destination, identity: undefined, network: config.network }
     const record = recorder.opened({
       direction: 'inbound',

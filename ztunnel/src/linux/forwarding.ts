@@ -1,0 +1,47 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { addressBits, type Family } from '@ambit/shared/mesh'
+import { AF_INET, AF_INET6 } from './libc.ts'
+import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, netlinkMessage, withNetlink } from './netlink.ts'
+import type { NetworkNamespace } from './network-namespace.ts'
+
+const RTM_NEWROUTE = 24
+const RTM_GETROUTE = 26
+const RTA_DST = 1
+const RTN_LOCAL = 2
+/** Of nlmsg_type in struct nlmsghdr, and of rtm_type in struct rtmsg behind it. */
+const TYPE_AT = 4
+const ROUTE_TYPE_AT = NETLINK_HEADER_BYTES + 7
+
+/** True where the namespace takes packets to that address for its own, an address of a local route without interface included. */
+export function isLocalAddress(namespace: NetworkNamespace, address: string): boolean {
+  const isV6 = address.includes(':')
+  const bits = Buffer.from(
+    addressBits(address)
+      .toString(16)
+      .padStart(isV6 ? 32 : 8, '0'),
+    'hex',
+  )
+  const header = Buffer.from([isV6 ? AF_INET6 : AF_INET, 8 * bits.length, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+  const attribute = Buffer.alloc(4)
+  attribute.writeUInt16LE(attribute.length + bits.length, 0)
+  attribute.writeUInt16LE(RTA_DST, 2)
+  return withNetlink(namespace, NETLINK_ROUTE, (ask) => {
+    const answer = ask(netlinkMessage(RTM_GETROUTE, 0, [header, attribute, bits]))
+    // Else it is an error: there is no route at all.
+    return answer.readUInt16LE(TYPE_AT) === RTM_NEWROUTE && answer[ROUTE_TYPE_AT] === RTN_LOCAL
+  })
+}
+
+/** True where the kernel forwards packets between the namespace's interfaces: from any of them for IPv4, as it is set for all for IPv6. */
+export function isForwarding(namespace: NetworkNamespace, family: Family): boolean {
+  const directory = `/proc/sys/net/ipv${family}/conf`
+  return namespace.run(() => {
+    try {
+      const names = family === 6 ? ['all'] : readdirSync(directory).filter((name) => name !== 'default')
+      return names.some((name) => readFileSync(`${directory}/${name}/forwarding`, 'utf8').trim() !== '0')
+    } catch {
+      // Without IPv6 it is not there.
+      return false
+    }
+  })
+}
