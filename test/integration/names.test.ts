@@ -51,6 +51,8 @@ void t.test('names instead of addresses', async (t) => {
     const posed = await named('posed', 'posed', 'HBONE')
     const sixVip = serviceOf('six')
     const six = await named('six', 'six', 'TCP')
+    const linkVip = serviceOf('link')
+    const link = await named('link', 'link', 'TCP')
     const goneVip = serviceOf('vanished')
     const gone = await named('gone', 'vanished', 'TCP')
     const muteVip = serviceOf('silent')
@@ -68,6 +70,7 @@ void t.test('names instead of addresses', async (t) => {
       `--local=/${ZONE}/`,
       ...records,
       `--host-record=${six.name}.${ZONE},${six.v6},60`,
+      `--host-record=${link.name}.${ZONE},fe80::1,60`,
       `--host-record=${posed.name}.${ZONE},${meshed.v4},60`,
     ]
     const dns = mesh.startOn(a, 'dnsmasq', [
@@ -121,6 +124,12 @@ void t.test('names instead of addresses', async (t) => {
       t.match((await client.curl(sixVip, 80)).stdout, /^six says/)
       const line = await a.proxy.access({ direction: 'outbound', 'dst.workload': 'six' })
       t.equal(line['dst.addr'], `[${six.v6}]:${WEB_PORT}`)
+    })
+
+    await t.test('a link-local address, which means nothing without an interface, is refused at once', async (t) => {
+      t.notOk((await client.curl(linkVip, 80)).ok)
+      const line = await a.proxy.access({ direction: 'outbound', 'dst.workload': 'link' })
+      t.match(line['error'], /a link-local address takes an interface/)
     })
 
     await t.test('each use is counted, the name server is asked once in each worker', async (t) => {

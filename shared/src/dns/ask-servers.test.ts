@@ -62,6 +62,12 @@ void t.test('why there is no address', async (t) => {
   }
 })
 
+void t.test('an IPv4-mapped address is an IPv4 address', async (t) => {
+  const { address } = await serverOf(t, { 'mapped.example AAAA': { addresses: ['::ffff:192.0.2.1'], ttl: 60 } })
+  const { v6 } = await askServers('mapped.example', { ipv6Enabled: true, servers: [address] }).answer
+  t.strictSame(v6, ['192.0.2.1'])
+})
+
 void t.test('one family that fails does not hide the other, and it is said that it failed', async (t) => {
   const { address } = await serverOf(t, {
     'half.example A': { addresses: V4, ttl: 300 },

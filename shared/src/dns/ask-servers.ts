@@ -1,5 +1,6 @@
 import { NODATA, NOTFOUND, promises, CANCELLED, TIMEOUT, type RecordWithTtl } from 'node:dns'
 import { messageOf } from '../errors/index.ts'
+import { canonicalAddress } from '../io/index.ts'
 import { DnsError } from './dns-error.ts'
 import type { Addresses } from './pick-address.ts'
 
@@ -57,7 +58,8 @@ async function joined(v4: Promise<RecordWithTtl[]>, v6: Promise<RecordWithTtl[]>
     throw failure ?? errors.find(({ code }) => code === 'not-found') ?? errors[0] ?? noAddresses()
   }
   const [found4 = [], found6 = []] = records.map((family) =>
-    family.slice(0, MAX_ADDRESSES).map(({ address }) => address),
+    // An AAAA record may hold an IPv4-mapped address, which policy and the other end know as IPv4 only.
+    family.slice(0, MAX_ADDRESSES).map(({ address }) => canonicalAddress(address)),
   )
   return {
     v4: found4,

@@ -33,6 +33,10 @@ export function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOpt
   if (zone !== undefined && io.name === 'stream') {
     return Promise.reject(new IoError('other', `${to.address}: AMBIT_IO=stream cannot dial link-local addresses`))
   }
+  if (zone === undefined && isLinkLocal(to.address)) {
+    // libuv would take the number of an interface of this process' own namespace, whatever the pod has by that number.
+    return Promise.reject(new IoError('unreachable', `${to.address}: a link-local address takes an interface`))
+  }
   // Over lo there is nobody to probe: an application that goes takes its connections with it. Four calls less.
   const { keepAlive, userTimeoutMs } = options.overLoopback === true ? WITHOUT_PROBES : config
   const fd = prepareTcp(proxy.namespace, {
