@@ -12,7 +12,9 @@ The mesh stays up until Ctrl-C. In another terminal${process.env['AMBIT_IN_USER_
   a shell in a pod     ip netns exec ${shop.place.namespace} bash
   a request            ip netns exec ${shop.place.namespace} curl http://${orders.v4}:${WEB_PORT}/
   metrics              ip netns exec ${node.place.namespace} curl http://127.0.0.1:15020/metrics
+  the wire             ip netns exec ${node.place.namespace} tcpdump -ni any tcp
   state                ip netns exec ${node.place.namespace} curl http://127.0.0.1:15000/config_dump
+  more in the log      ip netns exec ${node.place.namespace} curl -X POST http://127.0.0.1:15000/logging?level=debug
   the mesh's file      ${mesh.files.path('mesh.yaml')} (edit it: policies count at once)
 `
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { TestMesh } from '../kit/index.ts'
 import { Checks, type Check } from './checks.ts'
+import { followLogs } from './follow-logs.ts'
 import { hints } from './hints.ts'
 import { assemble, tell } from './story.ts'
 
@@ -62,6 +63,7 @@ try {
   await tell(mesh, cast, checks)
   if (isInteractive && !checks.isInterrupted) {
     process.stdout.write(hints(mesh))
+    followLogs(mesh, (line) => process.stdout.write(`${line}\n`))
     await new Promise(() => {})
   }
 } catch (error) {

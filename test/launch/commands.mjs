@@ -12,7 +12,7 @@ const VALUE = { type: 'string' }
  * them, and what it says about itself.
  */
 export const commands = {
-  demo: {
+  start: {
     main: at('test/demo/main.ts'),
     programs: TRAFFIC,
     needsNamespaces: true,

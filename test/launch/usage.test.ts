@@ -7,9 +7,9 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 const LAUNCH = at('../launch.mjs')
 
 for (const [words, wanted] of [
-  [['demo', 'foo'], /'foo'/],
-  [['demo', '--foo'], /'--foo'/],
-  [['demo', '--json=yes'], /'--json'/],
+  [['start', 'foo'], /'foo'/],
+  [['start', '--foo'], /'--foo'/],
+  [['start', '--json=yes'], /'--json'/],
   [['test', '--foo'], /'--foo'/],
   [['bench', '--foo'], /'--foo'/],
   [['profile', 'foo'], /'foo'/],
@@ -29,7 +29,7 @@ for (const [words, wanted] of [
   })
 }
 
-for (const name of ['demo', 'test', 'bench', 'profile', 'ztunnel', 'ca']) {
+for (const name of ['start', 'test', 'bench', 'profile', 'ztunnel', 'ca']) {
   void t.test(`${name} --help`, async (t) => {
     const { code, stdout } = await command([process.execPath, LAUNCH, name, '--help'])
     t.equal(code, 0)

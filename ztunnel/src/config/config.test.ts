@@ -50,9 +50,11 @@ void t.test('every problem is reported, each with its variable', async (t) => {
     PACKET_MARK: 'blue',
     ENABLE_ORIG_SRC: '1',
     XDS_ADDRESS: 'https://istiod:15012',
+    COMPLIANCE_POLICY: 'pcq',
   })
   for (const name of [
     'PROXY_MODE',
+    'COMPLIANCE_POLICY',
     'IPV6_ENABLED',
     'KEEPALIVE_TIME',
     'POOL_MAX_STREAMS_PER_CONNECTION',
@@ -196,4 +198,19 @@ void t.test('the help describes every variable once, without problems', async (t
   const names = describeVariables().map((variable) => variable.name)
   t.equal(new Set(names).size, names.length)
   t.ok(names.includes('CA_ADDRESS') && names.includes('CA_HEADER_*'))
+})
+
+function problemsOfToken(value: string): readonly string[] {
+  const dedicated = { PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'a/b/c' }
+  return problemsOf({ XDS_ADDRESS: '', LOCAL_XDS: '{}', ...dedicated, AUTH_TOKEN: value }, whyUnreadable)
+}
+
+void t.test('a token that is a path which leads nowhere is not sent as a token', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-config-'))
+  const path = join(directory, 'token')
+  t.match(problemsOfToken(path).join(), /AUTH_TOKEN=.* cannot be read: there is no such file/)
+  t.same(problemsOfToken('eyJhbGciOiJub25lIn0.e30.c2ln'), [])
+  writeFileSync(path, 'secret')
+  t.same(problemsOfToken(path), [])
+  rmSync(directory, { recursive: true })
 })

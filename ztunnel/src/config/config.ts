@@ -178,7 +178,9 @@ function read(env: Environment): ZtunnelConfig {
         false,
         'log policy decisions at info instead of debug',
       ),
-      postQuantumOnly: env.optional('COMPLIANCE_POLICY', 'pqc: accept X25519MLKEM768 only') === 'pqc',
+      postQuantumOnly: env.parsed('COMPLIANCE_POLICY', '', 'pqc: accept X25519MLKEM768 only', (text) =>
+        text === '' || text === 'pqc' ? text === 'pqc' : problem('must be pqc, or empty: no other is kept here'),
+      ),
       io: env.oneOf(
         'AMBIT_IO',
         'handle',
@@ -258,7 +260,7 @@ function readCa(env: Environment): ZtunnelConfig['ca'] {
       'roots that the CA server is verified with: a path, SYSTEM, or PEM text',
     ),
     alternativeHostname: env.optional('ALT_CA_HOSTNAME', 'another name that the CA server may have') || undefined,
-    token: readToken(token),
+    token: readToken(env, token),
     headers: env.prefixed('CA_HEADER_', 'further gRPC metadata for the CA', {
       isGood: isCaHeader,
       wanted:
@@ -269,8 +271,13 @@ function readCa(env: Environment): ZtunnelConfig['ca'] {
   }
 }
 
-function readToken(token: string | undefined): ZtunnelConfig['ca']['token'] {
-  if (token) return existsSync(token) ? { path: token } : { value: token }
+function readToken(env: Environment, token: string | undefined): ZtunnelConfig['ca']['token'] {
+  if (token) {
+    if (existsSync(token)) return { path: token }
+    // No token has a slash (RFC 7519, RFC 4648 §5), so it is a path that leads nowhere.
+    if (token.includes('/')) env.checkFile('AUTH_TOKEN', token)
+    return { value: token }
+  }
   return existsSync(DEFAULT_TOKEN_PATH) ? { path: DEFAULT_TOKEN_PATH } : undefined
 }
 

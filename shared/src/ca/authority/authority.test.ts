@@ -211,6 +211,15 @@ void t.test('a root of our own is made once, kept with mode 0600, and refused wh
   t.equal(clock.pendingTimers, 0)
 })
 
+void t.test('a directory that cannot be made is told, one below others is made', async (t) => {
+  const options = { trustDomain: TRUST_DOMAIN, ttlMs: YEAR_MS, clock: systemClock, log: silentLog }
+  await t.rejects(openSelfMadeRoot({ ...options, stateDirectory: '/proc/ambit/ca' }), { code: 'ENOENT' })
+  const stateDirectory = join(await temporaryDirectory(t), 'a', 'b')
+  const source = await openSelfMadeRoot({ ...options, stateDirectory })
+  t.equal(await modeOf(stateDirectory), 0o700)
+  source.close()
+})
+
 void t.test('a root of our own is renewed with the same key before it ends, and both are handed out', async (t) => {
   const stateDirectory = await temporaryDirectory(t)
   const clock = new FakeClock(Date.now())

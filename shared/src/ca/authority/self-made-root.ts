@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import {
   generateKeyPair,
   issueAuthority,
@@ -33,6 +33,18 @@ export interface SelfMadeRootOptions {
   readonly log: Log
 }
 
+/** With its parents. Node's own way never ends where a parent that is there takes no entry and says ENOENT, as /proc does. */
+async function makeDirectory(path: string): Promise<void> {
+  if (!(await isMissing(path))) return
+  await makeDirectory(dirname(path))
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (error) {
+    // Another CA may have been faster.
+    if (await isMissing(path)) throw error
+  }
+}
+
 /**
  * A root of our own, made on first start and kept on disk: EC P-256, key with mode 0600. Renewed with the same key when a fifth of
  * its life is left, so that the old root and the new verify the same leaves; both are handed out until the old one ends.
@@ -41,7 +53,7 @@ export interface SelfMadeRootOptions {
 export async function openSelfMadeRoot(options: SelfMadeRootOptions): Promise<SigningSource> {
   const { stateDirectory, clock, log } = options
   const directory = join(stateDirectory, 'root')
-  await mkdir(stateDirectory, { recursive: true, mode: 0o700 })
+  await makeDirectory(stateDirectory)
   await checkPrivate(stateDirectory)
   if (await isMissing(directory)) await makeRoot(directory, options)
   await checkPrivate(directory)

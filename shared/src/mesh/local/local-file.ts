@@ -63,7 +63,7 @@ function readWorkload(value: YamlValue): Workload {
   )
   const locality = field.locality.fields('region', 'zone', 'subzone')
   const ips = field.workloadIps
-  if (ips.isAbsent) ips.problem('is required')
+  if (ips.isAbsent) ips.problem('is required (a list, may be [] where there is a hostname)')
   if (field.services.isAbsent) field.services.problem('is required (a mapping, may be {})')
   const namespace = field.namespace.parsed(parseIdentityPart)
   const name = field.name.text('')
