@@ -2,6 +2,7 @@
 // half-way and hope to hold resources for ever.
 import { connect, type Socket } from 'node:net'
 import { DEFAULT_LIMITS } from '@ambit/shared/hbone'
+import { BURST_BYTES, SMALL_BURST_BYTES } from '@ambit/shared/io'
 import { attack, eventually } from './kit.ts'
 import {
   ACK,
@@ -26,6 +27,8 @@ const slackMs = 2000
 const silenceMs = pingIntervalMs + pingTimeoutMs + slackMs
 const MIB = 1_048_576
 const STREAM_WINDOW = 16 * MIB
+/** Of 50 streams a small read each; what was gathered for the next write; and the few that had a turn before it stalled. */
+const ONE_READ_OF_EACH = 50 * SMALL_BURST_BYTES + 6 * BURST_BYTES
 const settingsAck = frame(Type.settings, ACK, 0)
 
 /** From here on the peer answers PING, as an attacker who wants to stay would. */
@@ -100,7 +103,7 @@ for (const [where, bytes] of Object.entries(CUTS)) {
 
 attack(
   'a stream window of 0, with applications that send',
-  { ends: 'tolerated', tunnels: 50, dials: 50, bufferedBytes: 50 * 65_536 + 400_000 },
+  { ends: 'tolerated', tunnels: 50, dials: 50, bufferedBytes: ONE_READ_OF_EACH },
   async (peer, victim, t) => {
     staysAlive(peer)
     await peer.send(settingsAck, settings([4, 0]))
@@ -113,7 +116,7 @@ attack(
 
 attack(
   'a peer with large windows that does not read',
-  { ends: 'cut', tunnels: 50, dials: 50, bufferedBytes: 50 * 65_536 + 400_000 },
+  { ends: 'cut', tunnels: 50, dials: 50, bufferedBytes: ONE_READ_OF_EACH },
   async (peer, victim) => {
     await peer.send(settingsAck, settings([4, 0x7fff_ffff]), windowUpdate(0, 0x7fff_0000))
     for (let i = 0; i < 50; i++) await peer.send(headers(1 + 2 * i, connectBlock('pump:1')))

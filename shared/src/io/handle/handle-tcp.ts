@@ -38,7 +38,8 @@ export class HandleTcp implements TcpEnd, TcpPort {
   #ring: ReceiveRing | undefined
   #local: SocketAddress | undefined
   #isPaused = false
-  #inSmallBursts = false
+  /** At first, so that a peer which gives no credit, or does not read, has less of each of its streams kept here. */
+  #inSmallBursts = true
   #ending: 'no' | 'wanted' | 'sent' = 'no'
   /** Bytes of the one write that libuv has; further ones wait in the queue. */
   #inFlight = 0
@@ -68,7 +69,7 @@ export class HandleTcp implements TcpEnd, TcpPort {
 
   /** For tunnels: reads into the shared scratch buffer. */
   attachToScratch(owner: PortOwner): TcpPort {
-    this.#attach(owner, this.#memory.scratchView)
+    this.#attach(owner, this.#memory.smallScratchView)
     return this
   }
 
