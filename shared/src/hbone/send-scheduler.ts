@@ -61,9 +61,10 @@ export interface SendSchedulerOptions {
 /**
  * The sending half of a connection: which stream's bytes go next, and when the TLS connection is written.
  *
- * A stream that has used up its turn, one burst, is not read any more and waits; each completed TLS write gives a turn to those that
- * were served least. So bulk streams share the connection evenly, at most one burst per stream is ever in memory, and a small
- * request waits behind two bursts at most. Everything offered within one turn of the event loop goes out in one TLS write.
+ * A stream that has used up its turn, one burst, is not read any more and waits; each completed TLS write gives a turn to
+ * those that were served least. So bulk streams share the connection evenly, at most one burst per stream is ever in memory,
+ * and a small request waits behind two bursts at most, which are small ones where there are such requests. Everything offered
+ * within one turn of the event loop goes out in one TLS write.
  */
 export class SendScheduler {
   readonly #options: SendSchedulerOptions

@@ -18,7 +18,10 @@ const PACKET_BYTES = 62_636
  */
 export const BURST_BYTES = 2 * PACKET_BYTES - 8 * RECORD_OVERHEAD_BYTES
 
-/** Beside small messages, which wait behind it on both sides, a bulk stream is read in no more than one packet. */
+/**
+ * Beside small messages, which wait behind it on both sides, a bulk stream is read in no more than one packet; and so is any
+ * stream before its first turn, of which a peer that stalls can have many.
+ */
 export const SMALL_BURST_BYTES = PACKET_BYTES - 4 * RECORD_OVERHEAD_BYTES
 
 /** What is carried without TLS is read in two packets for the same reason. */

@@ -29,7 +29,7 @@ export interface TcpPort {
   /** FIN, after everything written before it. Idempotent. */
   end(): void
   pause(): void
-  /** `inSmallBursts`: reads less at a time from now on, until it is resumed without. The public API cannot. */
+  /** `inSmallBursts`: reads less at a time, as it does at first, until it is resumed without. The public API cannot. */
   resume(inSmallBursts?: boolean): void
   /** Closes both directions at once and drops what is pending; with RST when `reset`. Idempotent. */
   close(reset?: boolean): void

@@ -2,21 +2,18 @@ import type { Clock } from '@ambit/shared/clock'
 import type { TcpEnd } from '@ambit/shared/io'
 import { isReset } from '../linux/index.ts'
 import { ConnectionError } from './connection-error.ts'
+import type { TrackedConnection } from './open-connections.ts'
 
 const INTERVAL_MS = 500
-
-/** The client's connection, to be ended. */
-export interface Waiting {
-  close(reason: ConnectionError): void
-}
 
 /**
  * Clients whose destination is being looked for or dialled. Nobody reads their sockets meanwhile, so nobody is told that they
  * are gone: all are looked at twice a second. A client that has only ended its half may want an answer still, and waits on.
+ * Bounded like the open connections, of which they are a part.
  */
 export class WaitingClients {
   readonly #clock: Clock
-  readonly #waiting = new Map<TcpEnd, Waiting>()
+  readonly #waiting = new Map<TcpEnd, TrackedConnection>()
   #isLooking = false
   readonly #look = (): void => {
     this.#isLooking = false
@@ -33,7 +30,7 @@ export class WaitingClients {
   }
 
   /** `connection` is closed where the client has reset it. Whoever adds a client removes it. */
-  add(client: TcpEnd, connection: Waiting): void {
+  add(client: TcpEnd, connection: TrackedConnection): void {
     this.#waiting.set(client, connection)
     this.#lookLater()
   }
