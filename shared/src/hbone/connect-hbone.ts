@@ -1,4 +1,5 @@
 import type { Clock } from '../clock/index.ts'
+import { PlacedSet } from '../collections/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
 import type { ByteIo, SecurePort, TcpEnd } from '../io/index.ts'
 import type { Log } from '../telemetry/index.ts'
@@ -52,8 +53,7 @@ class ClientConnection implements HboneClientConnection {
   readonly closed: Promise<void>
   onChange: () => void = () => {}
   readonly #connection: HboneConnection
-  /** Oldest first. */
-  readonly #unanswered = new Set<PendingTunnel>()
+  readonly #unanswered = new PlacedSet<PendingTunnel>()
   readonly #clock: Clock
   #isOpening = false
 
@@ -136,9 +136,6 @@ class ClientConnection implements HboneClientConnection {
   /** One look at all of them now and then instead of a timer for each: most are answered within milliseconds. */
   #expire(timeoutMs: number): void {
     const latest = this.#clock.now() - timeoutMs
-    for (const pending of this.#unanswered) {
-      if (pending.openedMs > latest) return
-      pending.expire(timeoutMs)
-    }
+    for (const pending of this.#unanswered.list()) if (pending.openedMs <= latest) pending.expire(timeoutMs)
   }
 }

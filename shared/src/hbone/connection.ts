@@ -1,4 +1,5 @@
 import type { Timer } from '../clock/index.ts'
+import { NumberedTable } from '../collections/index.ts'
 import type { PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
 import { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError, nameOfCode } from './connection-error.ts'
@@ -42,7 +43,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly delivery = new Delivery()
   readonly leftovers: Leftovers
   /** At most maxConcurrentStreams (server), or what the peer allows (client). */
-  readonly streams = new Map<number, TunnelStream>()
+  readonly streams = new NumberedTable<TunnelStream>()
   /** Resolves, never rejects, when the connection is closed and every stream has ended. */
   readonly closed: Promise<void>
   heldBytes = 0
@@ -123,7 +124,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   /** Memory held for the peer: frames to be written and bytes that applications have yet to take. */
   get bufferedBytes(): number {
     let bytes = this.send.bufferedBytes
-    for (const stream of this.streams.values()) bytes += stream.bufferedBytes
+    for (const stream of this.streams.list()) bytes += stream.bufferedBytes
     return bytes
   }
 
@@ -173,7 +174,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   /** Ends everything at once; open tunnels end with `reason`. Idempotent. */
   destroy(reason?: HboneError): void {
-    for (const stream of this.streams.values()) stream.abort(reason)
+    for (const stream of this.streams.list()) stream.abort(reason)
     this.#shut('the connection was ended on this side')
   }
 
@@ -246,7 +247,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     if (this.#state === 'open') this.#state = 'draining'
     this.#lastAcceptedId = Math.min(this.#lastAcceptedId, this.role === 'server' ? this.ids.highest : MAX_STREAM_ID)
     if (this.role === 'client') {
-      for (const stream of this.streams.values()) {
+      for (const stream of this.streams.list()) {
         if (stream.id > lastStreamId) stream.lose(`the peer is going away: ${nameOfCode(h2Code)}`, true)
       }
     }
@@ -304,7 +305,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   #addStream(id: number): TunnelStream {
     const stream = new TunnelStream(this, id, this.#dispatch.peer.initialWindow, this.limits.streamWindowBytes)
-    this.streams.set(id, stream)
+    this.streams.add(stream)
     return stream
   }
 
@@ -374,7 +375,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#options.log.debug(`HBONE connection ended: ${error.message}`, { code: nameOfCode(error.h2Code) })
     this.#state = 'closing'
     this.delivery.flushAll()
-    for (const stream of this.streams.values()) stream.lose(`connection error: ${error.message}`)
+    for (const stream of this.streams.list()) stream.lose(`connection error: ${error.message}`)
     this.send.goaway(this.role === 'server' ? this.ids.highest : 0, error.h2Code)
     this.#close()
   }
@@ -401,7 +402,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#port.destroy()
     this.send.stop()
     this.delivery.flushAll()
-    for (const stream of this.streams.values()) stream.lose(why)
+    for (const stream of this.streams.list()) stream.lose(why)
     this.#options.hooks.onChange()
     this.#settle()
   }

@@ -1,3 +1,4 @@
+import type { NumberedTable } from '../collections/index.ts'
 import type { Slab } from '../io/index.ts'
 import type { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError } from './connection-error.ts'
@@ -30,7 +31,7 @@ export interface FrameHost {
   readonly send: SendScheduler
   readonly delivery: Delivery
   readonly contention: Contention
-  readonly streams: ReadonlyMap<number, TunnelStream>
+  readonly streams: NumberedTable<TunnelStream>
   /** Received for applications and not yet taken, all streams. */
   readonly heldBytes: number
   readonly ids: StreamIds
@@ -322,7 +323,7 @@ export class FrameDispatch implements FrameSink {
     send.maxFrameBytes = this.peer.maxFrameBytes
     const change = this.peer.initialWindow - windowBefore
     if (change !== 0) {
-      for (const stream of streams.values()) {
+      for (const stream of streams.list()) {
         if (stream.sendWindow + change > MAX_WINDOW)
           throw new ConnectionError(ErrorCode.flowControlError, 'a stream window overflows')
         stream.sendWindow += change

@@ -1,4 +1,5 @@
 import type { CancelSignal } from '../cancellation/index.ts'
+import { NOWHERE, type Placed, type PlacedSet } from '../collections/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
 import type { Splice, TcpEnd } from '../io/index.ts'
 import type { OutgoingTunnel } from './client-connection.ts'
@@ -21,21 +22,22 @@ export interface PendingTunnelOptions {
   readonly peer: SpiffeId
   readonly signal: CancelSignal | undefined
   /** Holds it until it is settled, for whoever calls `expire`. */
-  readonly unanswered: Set<PendingTunnel>
+  readonly unanswered: PlacedSet<PendingTunnel>
   /** Clock milliseconds. */
   readonly openedMs: number
 }
 
 /** A CONNECT that was sent and is not answered yet. */
-export class PendingTunnel implements StreamHead {
+export class PendingTunnel implements StreamHead, Placed {
   /** The tunnel, once the peer said 200. Rejects with HboneError. */
   readonly answer: Promise<OutgoingTunnel>
   readonly openedMs: number
+  place = NOWHERE
   readonly #connection: HboneConnection
   readonly #stream: TunnelStream
   readonly #peer: SpiffeId
   readonly #signal: CancelSignal | undefined
-  readonly #unanswered: Set<PendingTunnel>
+  readonly #unanswered: PlacedSet<PendingTunnel>
   readonly #resolve: (tunnel: OutgoingTunnel) => void
   readonly #reject: (error: HboneError) => void
   readonly #onAbort = (): void =>

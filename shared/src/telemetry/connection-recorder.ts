@@ -1,4 +1,5 @@
 import type { Clock } from '../clock/index.ts'
+import { NOWHERE, PlacedSet, type Placed } from '../collections/index.ts'
 import { AccessLog, type EndsText } from './access-log.ts'
 import { ConnectionEndsCache, type ConnectionEnds } from './connection-ends.ts'
 import type { ByteCounters, ConnectionInfo, ConnectionRecorder, OpenConnection, Outcome } from './connection-info.ts'
@@ -25,13 +26,13 @@ export function createConnectionRecorder(options: ConnectionRecorderOptions): Co
   const access = new AccessLog(log, trustDomain)
   const cache = new ConnectionEndsCache(registry, access, trustDomain)
   /** Bounded by the process's sockets and the streams allowed on each tunnel. */
-  const open = new Set<Recorded>()
+  const open = new PlacedSet<Recorded>()
   const sockets = {
     source: registry.gauge(METRICS.socketsOpen, label('reporter', 'source')),
     destination: registry.gauge(METRICS.socketsOpen, label('reporter', 'destination')),
   }
   registry.onCollect(() => {
-    for (const connection of open) connection.count()
+    for (const connection of open.list()) connection.count()
   })
   return {
     opened(info) {
@@ -53,10 +54,11 @@ interface RecordedOptions {
   readonly cache: ConnectionEndsCache
   readonly access: AccessLog
   readonly clock: Clock
-  readonly open: Set<Recorded>
+  readonly open: PlacedSet<Recorded>
 }
 
-class Recorded implements OpenConnection {
+class Recorded implements OpenConnection, Placed {
+  place = NOWHERE
   readonly #options: RecordedOptions
   readonly #openedAtMs: number
   #ends: ConnectionEnds

@@ -1,19 +1,22 @@
 import { Cancellation, type CancelSignal } from '@ambit/shared/cancellation'
+import { NOWHERE } from '@ambit/shared/collections'
 import type { Splice } from '@ambit/shared/io'
 import type { ConnectionFacts } from '@ambit/shared/policy'
 import type { OpenConnection } from '@ambit/shared/telemetry'
 import type { ConnectionSummary } from '../messages.ts'
 import { failure, type ConnectionError } from './connection-error.ts'
+import type { TrackedConnection } from './open-connections.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /**
  * One connection's entry in the books: registered before policy is asked, so that no policy change can fall between the
  * question and the registration, and removed by `end`, which also writes the access line.
  */
-export class CarriedConnection {
+export class CarriedConnection implements TrackedConnection {
   readonly direction: 'inbound' | 'outbound'
   readonly summarise: () => ConnectionSummary
   readonly facts: ConnectionFacts | undefined
+  place = NOWHERE
   readonly #proxy: PodProxy
   readonly #record: OpenConnection
   readonly #cancellation = new Cancellation()

@@ -1,9 +1,10 @@
+import { PlacedSet, type Placed } from '@ambit/shared/collections'
 import type { ConnectionFacts } from '@ambit/shared/policy'
 import type { ConnectionSummary, PodConnections } from '../messages.ts'
 import { ConnectionError } from './connection-error.ts'
 
 /** One connection that is open now; whoever adds it removes it when it ends. */
-export interface TrackedConnection {
+export interface TrackedConnection extends Placed {
   readonly direction: 'inbound' | 'outbound'
   /** For the config dump. */
   readonly summarise: () => ConnectionSummary
@@ -15,7 +16,7 @@ export interface TrackedConnection {
 
 /** The open connections of one pod. Bounded by the pod's sockets (file descriptors) and streams per connection. */
 export class OpenConnections {
-  readonly #open = new Set<TrackedConnection>()
+  readonly #open = new PlacedSet<TrackedConnection>()
 
   get size(): number {
     return this.#open.size
@@ -30,8 +31,8 @@ export class OpenConnections {
   }
 
   /** Those that policy may be asked about. */
-  *inbound(): Generator<TrackedConnection> {
-    for (const connection of this.#open) if (connection.facts) yield connection
+  inbound(): TrackedConnection[] {
+    return this.#open.list().filter((connection) => connection.facts !== undefined)
   }
 
   /** Closes the connection where `allowed` now refuses it (Istio: a policy change reaches open connections). */
@@ -41,13 +42,14 @@ export class OpenConnections {
   }
 
   closeAll(reason: ConnectionError): void {
-    for (const connection of this.#open) connection.close(reason)
+    for (const connection of this.#open.list()) connection.close(reason)
   }
 
   summarise(): PodConnections {
     const inbound: ConnectionSummary[] = []
     const outbound: ConnectionSummary[] = []
-    for (const { direction, summarise } of this.#open) (direction === 'inbound' ? inbound : outbound).push(summarise())
+    for (const { direction, summarise } of this.#open.list())
+      (direction === 'inbound' ? inbound : outbound).push(summarise())
     return { inbound, outbound }
   }
 }

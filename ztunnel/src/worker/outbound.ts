@@ -30,7 +30,7 @@ import { MAX_ATTEMPTS, resolveRoute, type Waiting } from './resolve-route.ts'
  * in plaintext.
  */
 export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void> {
-  const { recorder, waitingClients } = proxy.context
+  const { recorder } = proxy.context
   const source = end.remote
   let target: SocketAddress | undefined
   recorder.socketOpened('source')
@@ -59,9 +59,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     })
     try {
       // Reach it and carry.
-      waitingClients.add(end, connection)
       const upstream = await reach(proxy, { asked, tried, source, end, record, connection }, route)
-      waitingClients.remove(end)
       await connection.carry(upstream)
       connection.end()
     } catch (error) {
@@ -73,7 +71,6 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     end.destroy(true)
     recorder.denied({ direction: 'outbound', src: source, dst, error: messageOf(error) })
   } finally {
-    waitingClients.remove(end)
     recorder.socketClosed('source')
   }
 }
@@ -90,22 +87,22 @@ function isOurself(wanted: SocketAddress, end: TcpEnd): boolean {
 async function locate(
   proxy: PodProxy,
   client: TcpEnd,
-  waiting: Omit<Waiting, 'signal'>,
+  sought: Omit<Waiting, 'signal'>,
   chosen: UnresolvedRoute,
 ): Promise<CarriableRoute> {
   const { waitingClients } = proxy.context
   const connection = new PendingConnection(() => ({
     src: formatSocketAddress(client.remote),
-    originalDst: formatSocketAddress(waiting.asked.destination),
+    originalDst: formatSocketAddress(sought.asked.destination),
     actualDst: chosen.workload.hostname,
     protocol: chosen.becomes === 'hbone' ? 'HBONE' : 'TCP',
   }))
   proxy.connections.add(connection)
-  waitingClients.add(client, connection)
+  const waiting = waitingClients.add(client, connection)
   try {
-    return await resolveRoute(proxy, { ...waiting, signal: connection.signal }, chosen)
+    return await resolveRoute(proxy, { ...sought, signal: connection.signal }, chosen)
   } finally {
-    waitingClients.remove(client)
+    waitingClients.remove(waiting)
     proxy.connections.remove(connection)
   }
 }
@@ -126,41 +123,56 @@ interface Attempt {
  * that the worker at the other end was killed and replaced. No byte of the application was sent to either.
  */
 async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): Promise<Splice> {
-  const { asked, tried, connection } = attempt
+  const { waitingClients } = proxy.context
+  const waiting = waitingClients.add(attempt.end, attempt.connection)
   let route = first
   let hasComeBack = false
-  for (let count = tried.size + 1; ; count++) {
-    try {
-      if (route.kind === 'hbone') return (await openTunnel(proxy, attempt, route)).splice(attempt.end)
-      const upstream = await dialFromPod(proxy, route.dial, { signal: connection.signal })
-      return proxy.context.io.splice(attempt.end, upstream)
-    } catch (error) {
-      const failure =
-        route.kind === 'hbone'
-          ? failureOfTunnel(error)
-          : new ConnectionError('CONNECT', `connection failed: ${messageOf(error)}`, {
-              source: 'upstream',
-              cause: error,
-            })
-      if (count >= MAX_ATTEMPTS || connection.signal.aborted || !mayTryAnother(error)) throw failure
-      const other = routeAgain(proxy.context.mesh, asked, route, tried)
-      const found: CarriableRoute | undefined =
-        other?.kind === 'unresolved'
-          ? await resolveRoute(proxy, { asked, tried, signal: connection.signal }, other)
-          : other
-      const next: CarriableRoute | undefined = found ?? (wasLost(error) && !hasComeBack ? route : undefined)
-      if (next === undefined) throw failure
-      hasComeBack = next === route
-      proxy.context.log.warn(hasComeBack ? 'tunnel lost, trying again' : 'endpoint not reached, trying another', {
-        'dst.addr': formatSocketAddress(route.dial),
-        next: formatSocketAddress(next.dial),
-        error: failure.message,
-      })
-      if (hasComeBack) continue
-      route = next
-      attempt.record.redirect(describe(asked.source, proxy, attempt.source, route))
+  try {
+    for (let count = attempt.tried.size + 1; ; count++) {
+      try {
+        return await open(proxy, attempt, route)
+      } catch (error) {
+        const failure = failureOf(route, error)
+        if (count >= MAX_ATTEMPTS || attempt.connection.signal.aborted || !mayTryAnother(error)) throw failure
+        const next: CarriableRoute | undefined =
+          (await another(proxy, attempt, route)) ?? (wasLost(error) && !hasComeBack ? route : undefined)
+        if (next === undefined) throw failure
+        hasComeBack = next === route
+        proxy.context.log.warn(hasComeBack ? 'tunnel lost, trying again' : 'endpoint not reached, trying another', {
+          'dst.addr': formatSocketAddress(route.dial),
+          next: formatSocketAddress(next.dial),
+          error: failure.message,
+        })
+        if (hasComeBack) continue
+        route = next
+        attempt.record.redirect(describe(attempt.asked.source, proxy, attempt.source, route))
+      }
     }
+  } finally {
+    waitingClients.remove(waiting)
   }
+}
+
+async function open(proxy: PodProxy, attempt: Attempt, route: CarriableRoute): Promise<Splice> {
+  if (route.kind === 'hbone') return (await openTunnel(proxy, attempt, route)).splice(attempt.end)
+  const upstream = await dialFromPod(proxy, route.dial, { signal: attempt.connection.signal })
+  return proxy.context.io.splice(attempt.end, upstream)
+}
+
+function failureOf(route: CarriableRoute, error: unknown): ConnectionError {
+  if (route.kind === 'hbone') return failureOfTunnel(error)
+  return new ConnectionError('CONNECT', `connection failed: ${messageOf(error)}`, { source: 'upstream', cause: error })
+}
+
+/** The way to another endpoint of the service. */
+async function another(
+  proxy: PodProxy,
+  { asked, tried, connection }: Attempt,
+  route: CarriableRoute,
+): Promise<CarriableRoute | undefined> {
+  const other = routeAgain(proxy.context.mesh, asked, route, tried)
+  if (other?.kind !== 'unresolved') return other
+  return resolveRoute(proxy, { asked, tried, signal: connection.signal }, other)
 }
 
 /** A stream of a pooled HBONE connection. The pool's key is Istio's: who we are, who may answer, where, and from where. */

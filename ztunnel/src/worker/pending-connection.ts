@@ -1,4 +1,5 @@
 import { Cancellation, type CancelSignal } from '@ambit/shared/cancellation'
+import { NOWHERE } from '@ambit/shared/collections'
 import type { ConnectionSummary } from '../messages.ts'
 import type { ConnectionError } from './connection-error.ts'
 import type { TrackedConnection } from './open-connections.ts'
@@ -11,6 +12,7 @@ export class PendingConnection implements TrackedConnection {
   readonly direction = 'outbound'
   readonly facts = undefined
   readonly summarise: () => ConnectionSummary
+  place = NOWHERE
   readonly #cancellation = new Cancellation()
 
   constructor(summarise: () => ConnectionSummary) {

@@ -1,5 +1,6 @@
 import { Mesh, type Authorization, type MeshResource } from '@ambit/shared/mesh'
 import { FakeClock } from '@ambit/shared/clock'
+import { NOWHERE } from '@ambit/shared/collections'
 import { PolicySet, type ConnectionFacts, type PolicyTarget, type Verdict } from '@ambit/shared/policy'
 import t from 'tap'
 import { ofWorkload, policy, workload } from '../../../shared/src/mesh/mesh-fixture.ts'
@@ -62,6 +63,7 @@ function onePod() {
       }
       const connection: TrackedConnection = {
         direction: 'inbound',
+        place: NOWHERE,
         summarise: () => ({ src: '', originalDst: null, actualDst: '', protocol: 'TCP' }),
         facts,
         close: () => {

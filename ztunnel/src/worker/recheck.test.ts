@@ -1,4 +1,5 @@
 import type { Clock } from '@ambit/shared/clock'
+import { NOWHERE } from '@ambit/shared/collections'
 import t from 'tap'
 import type { TrackedConnection } from './open-connections.ts'
 import { Recheck } from './recheck.ts'
@@ -6,6 +7,7 @@ import { Recheck } from './recheck.ts'
 function connection(): TrackedConnection {
   return {
     direction: 'inbound',
+    place: NOWHERE,
     summarise: () => ({ src: '', originalDst: null, actualDst: '', protocol: 'TCP' }),
     facts: undefined,
     close: () => {},

@@ -1,10 +1,17 @@
 import type { Clock } from '@ambit/shared/clock'
+import { NOWHERE, PlacedSet, type Placed } from '@ambit/shared/collections'
 import type { TcpEnd } from '@ambit/shared/io'
 import { isReset } from '../linux/index.ts'
 import { ConnectionError } from './connection-error.ts'
 import type { TrackedConnection } from './open-connections.ts'
 
 const INTERVAL_MS = 500
+
+/** A client and its connection, which is closed where the client has reset it. */
+export interface WaitingClient extends Placed {
+  readonly client: TcpEnd
+  readonly connection: TrackedConnection
+}
 
 /**
  * Clients whose destination is being looked for or dialled. Nobody reads their sockets meanwhile, so nobody is told that they
@@ -13,14 +20,14 @@ const INTERVAL_MS = 500
  */
 export class WaitingClients {
   readonly #clock: Clock
-  readonly #waiting = new Map<TcpEnd, TrackedConnection>()
+  readonly #waiting = new PlacedSet<WaitingClient>()
   #isLooking = false
   readonly #look = (): void => {
     this.#isLooking = false
-    for (const [client, connection] of this.#waiting) {
-      if (!isReset(client.fd)) continue
-      this.#waiting.delete(client)
-      connection.close(new ConnectionError('CONNECT', 'client disconnected before its destination was reached'))
+    for (const waiting of this.#waiting.list()) {
+      if (!isReset(waiting.client.fd)) continue
+      this.#waiting.delete(waiting)
+      waiting.connection.close(new ConnectionError('CONNECT', 'client disconnected before its destination was reached'))
     }
     this.#lookLater()
   }
@@ -29,14 +36,16 @@ export class WaitingClients {
     this.#clock = clock
   }
 
-  /** `connection` is closed where the client has reset it. Whoever adds a client removes it. */
-  add(client: TcpEnd, connection: TrackedConnection): void {
-    this.#waiting.set(client, connection)
+  /** Whoever adds a client removes what it got here. */
+  add(client: TcpEnd, connection: TrackedConnection): WaitingClient {
+    const waiting = { client, connection, place: NOWHERE }
+    this.#waiting.add(waiting)
     this.#lookLater()
+    return waiting
   }
 
-  remove(client: TcpEnd): void {
-    this.#waiting.delete(client)
+  remove(waiting: WaitingClient): void {
+    this.#waiting.delete(waiting)
   }
 
   #lookLater(): void {

@@ -1,0 +1,2 @@
+export { NumberedTable, type Numbered } from './numbered-table.ts'
+export { NOWHERE, PlacedSet, type Placed } from './placed-set.ts'
