@@ -63,7 +63,7 @@ export async function buildStage(mesh: TestMesh, envoy: string | undefined): Pro
       '*',
       '--retry',
       '20',
-      '--retry-connrefused',
+      '--retry-all-errors',
       '--retry-delay',
       '1',
       `http://${host}:${port(WEB_PORTS[0])}/`,

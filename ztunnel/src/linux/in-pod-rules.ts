@@ -29,6 +29,11 @@ export const FOREIGN_SOURCE = 0x1000
  * Every packet over lo passes these chains, so they are few and their first test fails for most: a packet keeps its conntrack
  * entry over lo, so all that is to be known of the proxy's leg is noted once, on the way out. Only the application's packets
  * are routed back: routing the proxy's own ones again cost 6 % of its time at 64 connections' requests.
+ *
+ * What the proxy dials over lo arrives with the mark of the answers: where tcp_fwmark_accept is on (see Redirection), the
+ * application's socket takes it over and routes right from the start. Routed twice, each of its packets cost 1 µs: 16 % of the
+ * requests at 64 connections, 20 % of one bulk stream. Sockets with a mark of their own, and those accepted before, are
+ * routed back by the rules. All packets get that mark, for with SYN cookies it is not the SYN's that counts.
  */
 export function inPodRules(packetMark: number): string {
   const mark = packetMark & MARK_MASK
@@ -49,12 +54,14 @@ table inet ${IN_POD_TABLE} {
   chain route_back {
     type route hook output priority mangle; policy accept;
     comment "notes a connection that the proxy dials from a foreign address; the application's answers on it go back to the proxy over lo"
+    meta mark & ${mask} == ${connection} accept
     meta mark & ${foreignMask} == ${foreign} ct state new ct mark set ct mark & 0xfffff000 | ${connection}
     meta mark & ${mask} != ${own} ct mark & ${mask} == ${connection} meta mark set ct mark
   }
   chain take_back {
     type filter hook prerouting priority mangle; policy accept;
-    comment "answers from elsewhere on such a connection go to the proxy, not to the foreign address"
+    comment "the application's socket takes the mark for its answers; answers from elsewhere go to the proxy, not to the foreign address"
+    iif "lo" meta mark & ${foreignMask} == ${foreign} meta mark set meta mark & 0xfffff000 | ${connection}
     iif != "lo" ct mark & ${mask} == ${connection} meta mark set ct mark
   }
   chain inbound {
@@ -63,7 +70,7 @@ table inet ${IN_POD_TABLE} {
     ip6 saddr ${PROBE_ADDRESS_V6} meta l4proto tcp accept
     ip daddr 127.0.0.0/8 accept
     ip6 daddr ::1 accept
-    meta mark & ${mask} != ${own} tcp dport != 15008 redirect to :15006
+    meta mark & ${mask} != { ${own}, ${connection} } tcp dport != 15008 redirect to :15006
   }
   chain outbound {
     type nat hook output priority -100; policy accept;

@@ -6,8 +6,15 @@ import { loopbackRouting } from './loopback-routing.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
 import { NftTable } from './nft-table.ts'
 
-/** Where the kernel moves connections that wait at a listener which closes to another listener of the port. */
-const MIGRATE = '/proc/sys/net/ipv4/tcp_migrate_req'
+/**
+ * Switched on in each pod, for IPv4 and IPv6. Where /proc/sys is read-only or the kernel is older all works without them.
+ *
+ * - tcp_migrate_req (Linux 5.14): a ztunnel that closes its listeners hands what waits there to its successor. Without it the
+ *   listener is emptied before it closes, which leaves microseconds.
+ * - tcp_fwmark_accept: an accepted socket has the mark that it was dialled with, so answers to the proxy need not be routed
+ *   again packet by packet.
+ */
+const SYSCTLS = ['tcp_migrate_req', 'tcp_fwmark_accept']
 
 /** The redirection of one pod's TCP traffic to the proxy: netfilter rules and a route, in the pod's namespace. */
 export class Redirection {
@@ -50,7 +57,7 @@ export class Redirection {
 
   async #install(): Promise<void> {
     loopbackRouting.add(this.#namespace)
-    allowMigration(this.#namespace)
+    setSysctls(this.#namespace)
     await this.#table.apply(inPodRules(this.#packetMark))
     this.#isInstalled = true
   }
@@ -63,16 +70,15 @@ export class Redirection {
   }
 }
 
-/**
- * Sets tcp_migrate_req, so that a ztunnel which closes its listeners hands what waits there to its successor (Linux 5.14; for
- * each namespace by itself). Where /proc/sys is read-only the listener is emptied before it closes, which leaves microseconds.
- */
-function allowMigration(namespace: NetworkNamespace): void {
+function setSysctls(namespace: NetworkNamespace): void {
   namespace.run(() => {
-    try {
-      if (readFileSync(MIGRATE, 'utf8').trim() !== '1') writeFileSync(MIGRATE, '1')
-    } catch {
-      // Not there or not ours to write.
+    for (const name of SYSCTLS) {
+      const path = `/proc/sys/net/ipv4/${name}`
+      try {
+        if (readFileSync(path, 'utf8').trim() !== '1') writeFileSync(path, '1')
+      } catch {
+        // Not there or not ours to write.
+      }
     }
   })
 }
