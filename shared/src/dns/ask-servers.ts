@@ -1,4 +1,5 @@
 import { NODATA, NOTFOUND, promises, CANCELLED, TIMEOUT, type RecordWithTtl } from 'node:dns'
+import type { Clock, Timer } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
 import { canonicalAddress } from '../io/index.ts'
 import { DnsError } from './dns-error.ts'
@@ -20,6 +21,7 @@ export interface Query {
 }
 
 export interface AskOptions {
+  readonly clock: Clock
   /** Without it no IPv6 address is asked for. */
   readonly ipv6Enabled: boolean
   /** `address` or `address:port`. Those of /etc/resolv.conf by default. */
@@ -29,6 +31,11 @@ export interface AskOptions {
 /** Before the next server, or the same one once more, is asked; grows from try to try up to the second value. */
 const PATIENCE_MS = { timeout: 1_000, maxTimeout: 2_000 }
 const TRIES = 3
+/**
+ * How long an answer with addresses waits for that of the other family: one question or answer may be lost. Some name servers
+ * drop what they do not know, AAAA that is. (RFC 8305, 3 would wait 50 ms, but then go on asking.)
+ */
+const OTHER_FAMILY_MS = 1_500
 /** Of each family, of one name. */
 const MAX_ADDRESSES = 256
 
@@ -40,16 +47,30 @@ const MAX_ADDRESSES = 256
  *
  * Each call has a resolver of its own (30 µs): it reads /etc/resolv.conf as it is now, and cancelling it ends nothing else.
  */
-export function askServers(name: string, { ipv6Enabled, servers }: AskOptions): Query {
+export function askServers(name: string, { clock, ipv6Enabled, servers }: AskOptions): Query {
   const resolver = new promises.Resolver({ ...PATIENCE_MS, tries: TRIES })
   if (servers) resolver.setServers(servers)
   const v4 = resolver.resolve4(name, { ttl: true })
   const v6 = ipv6Enabled ? resolver.resolve6(name, { ttl: true }) : Promise.resolve([])
-  return { answer: joined(v4, v6), cancel: () => resolver.cancel() }
+  return {
+    answer: joined(v4, v6, () => clock.after(OTHER_FAMILY_MS, () => resolver.cancel())),
+    cancel: () => resolver.cancel(),
+  }
 }
 
-async function joined(v4: Promise<RecordWithTtl[]>, v6: Promise<RecordWithTtl[]>): Promise<Answer> {
+async function joined(
+  v4: Promise<RecordWithTtl[]>,
+  v6: Promise<RecordWithTtl[]>,
+  limitWait: () => Timer,
+): Promise<Answer> {
+  let limit: Timer | undefined
+  const first = (records: readonly RecordWithTtl[]): void => {
+    if (records.length > 0) limit ??= limitWait()
+  }
+  v4.then(first, () => {})
+  v6.then(first, () => {})
   const outcomes = await Promise.allSettled([v4, v6])
+  limit?.cancel()
   const records = outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []))
   const errors = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [errorOf(outcome.reason)] : []))
   const failure = errors.find(({ code }) => !MEANS_NOTHING_THERE.has(code))

@@ -20,7 +20,7 @@ async function kit(t: Test, sayings: Record<string, Saying>): Promise<Kit> {
   const server = await startNameServer(sayings)
   const names = new NameResolver({
     clock,
-    ask: (name) => askServers(name, { ipv6Enabled: true, servers: [server.address] }),
+    ask: (name) => askServers(name, { clock, ipv6Enabled: true, servers: [server.address] }),
   })
   t.teardown(() => server.close())
   return { clock, server, names }

@@ -137,7 +137,7 @@ export class Worker {
       }),
       names: new NameResolver({
         clock: systemClock,
-        ask: (name) => askServers(name, { ipv6Enabled: config.ipv6Enabled }),
+        ask: (name) => askServers(name, { clock: systemClock, ipv6Enabled: config.ipv6Enabled }),
       }),
       hboneLimits: hboneLimits(config),
       leftovers: new Leftovers({ clock: systemClock }),
