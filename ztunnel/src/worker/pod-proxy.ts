@@ -1,51 +1,34 @@
-import type { Clock } from '@ambit/shared/clock'
-import type { CrlSet } from '@ambit/shared/certificates'
-import type { NameResolver } from '@ambit/shared/dns'
-import { HbonePool, type HboneLimits, type HboneServerConnection, type Leftovers } from '@ambit/shared/hbone'
+import { HbonePool, type HboneServerConnection } from '@ambit/shared/hbone'
 import type { SpiffeId } from '@ambit/shared/identity'
-import type { ByteIo, TcpEnd, TcpListener } from '@ambit/shared/io'
-import type { Mesh, Workload } from '@ambit/shared/mesh'
-import { logVerdict, type ConnectionFacts, type PolicySet } from '@ambit/shared/policy'
-import type { ConnectionRecorder, ScopedLog } from '@ambit/shared/telemetry'
-import type { WorkerConfig } from '../config/index.ts'
+import type { TcpEnd, TcpListener } from '@ambit/shared/io'
+import type { Workload } from '@ambit/shared/mesh'
+import { logVerdict, type ConnectionFacts } from '@ambit/shared/policy'
 import { encodeBaggage } from '../connect-headers/index.ts'
 import type { NetworkNamespace } from '../linux/index.ts'
 import type { ListenerRole, Pod } from '../messages.ts'
 import { ConnectionError } from './connection-error.ts'
-import type { Identities } from './identities.ts'
-import { serveInboundConnection } from './inbound.ts'
-import { serveInboundPassthrough } from './inbound-passthrough.ts'
 import { identityOf } from './pod-identity.ts'
 import { localWorkload } from './local-workload.ts'
 import { OpenConnections } from './open-connections.ts'
-import { serveOutbound } from './outbound.ts'
 import { PodPolicy } from './pod-policy.ts'
 import { PeerTls, revokedPeer } from './peer-tls.ts'
-import type { Recheck } from './recheck.ts'
-import type { WaitingClients } from './waiting-clients.ts'
-
-/** What all pods of a worker share. */
-export interface WorkerContext {
-  readonly config: WorkerConfig
-  readonly mesh: Mesh
-  readonly policies: PolicySet
-  readonly identities: Identities
-  readonly names: NameResolver
-  readonly io: ByteIo
-  readonly recorder: ConnectionRecorder
-  readonly log: ScopedLog
-  readonly clock: Clock
-  /** From 0 up to 1, as Math.random. */
-  readonly random: () => number
-  readonly hboneLimits: HboneLimits
-  readonly leftovers: Leftovers
-  readonly crl: () => CrlSet | undefined
-  readonly recheck: Recheck
-  readonly waitingClients: WaitingClients
-}
+import type { WorkerContext } from './worker-context.ts'
 
 /** Connections that wait to be accepted while the worker is busy or replaced. */
 const LISTEN_BACKLOG = 4_096
+
+/** The whole life of an accepted connection, which it ends itself. Never rejects. */
+export type Serve = (proxy: PodProxy, end: TcpEnd) => Promise<void>
+
+/** A listening socket in the pod's namespace that the control process opened, and what becomes of who connects to it. */
+export interface ReceivedListener {
+  readonly role: ListenerRole
+  /** The socket. */
+  readonly handle: unknown
+  /** The application may be dialled from the client's address (IP_TRANSPARENT). */
+  readonly transparent: boolean
+  readonly serve: Serve
+}
 
 /** How the pod presents itself by one record of it in the mesh. */
 interface Presentation {
@@ -101,13 +84,13 @@ export class PodProxy {
     return this.#originalSource
   }
 
-  /** Accepts on a listening socket that the control process made in the pod's namespace. */
-  listen(role: ListenerRole, handle: unknown, transparent: boolean): void {
+  /** Accepts from now on; replaces the listener of the same role. */
+  listen({ role, handle, transparent, serve }: ReceivedListener): void {
     this.#listeners.get(role)?.close()
     if (role !== 'outbound') this.#originalSource = transparent
     this.#listeners.set(
       role,
-      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => this.#whileBusy(this.#serve(role, end))),
+      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => this.#whileBusy(serve(this, end))),
     )
   }
 
@@ -189,17 +172,6 @@ export class PodProxy {
       this.#whileBusy(listener.closed)
     }
     this.#listeners.clear()
-  }
-
-  #serve(role: ListenerRole, end: TcpEnd): Promise<void> {
-    switch (role) {
-      case 'inbound':
-        return serveInboundConnection(this, end)
-      case 'inboundPassthrough':
-        return serveInboundPassthrough(this, end)
-      case 'outbound':
-        return serveOutbound(this, end)
-    }
   }
 
   /** `work` never rejects. */

@@ -8,17 +8,28 @@ import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
 import { PolicySet } from '@ambit/shared/policy'
 import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
 import { NetworkNamespace, primeThreadPool, socketNames } from '../linux/index.ts'
-import type { FromWorker, PodConnections, ToWorker } from '../messages.ts'
+import type { FromWorker, ListenerRole, PodConnections, ToWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
 import { returnMemory } from '../return-memory.ts'
 import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
-import { PodProxy, type WorkerContext } from './pod-proxy.ts'
+import { serveInboundConnection } from './inbound.ts'
+import { serveInboundPassthrough } from './inbound-passthrough.ts'
+import { serveOutbound } from './outbound.ts'
+import { PodProxy, type Serve } from './pod-proxy.ts'
 import { Recheck } from './recheck.ts'
 import { WaitingClients } from './waiting-clients.ts'
+import type { WorkerContext } from './worker-context.ts'
 
 export interface WorkerOptions {
   readonly send: (message: FromWorker) => void
+}
+
+/** What becomes of a connection, by the port that accepted it. */
+const SERVE: Readonly<Record<ListenerRole, Serve>> = {
+  inbound: serveInboundConnection,
+  inboundPassthrough: serveInboundPassthrough,
+  outbound: serveOutbound,
 }
 
 interface Started {
@@ -158,7 +169,7 @@ export class Worker {
       proxy = new PodProxy(context, pod, NetworkNamespace.ofSocket(descriptorOf(handle)))
       this.#pods.set(pod.uid, proxy)
     }
-    proxy.listen(role, handle, transparent)
+    proxy.listen({ role, handle, transparent, serve: SERVE[role] })
     this.#send({ type: 'listening', uid: pod.uid, role })
   }
 
