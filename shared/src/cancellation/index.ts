@@ -1,1 +1,2 @@
 export { Cancellation, type CancelSignal } from './cancellation.ts'
+export { Waiters } from './waiters.ts'

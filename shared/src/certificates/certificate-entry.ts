@@ -1,3 +1,4 @@
+import { Waiters } from '../cancellation/index.ts'
 import type { Timer } from '../clock/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
 import type { WorkloadCertificate } from './workload-certificate.ts'
@@ -13,11 +14,6 @@ export type EntryState =
   | { readonly kind: 'available'; readonly certificate: WorkloadCertificate }
   | { readonly kind: 'unavailable'; readonly error: Error }
 
-interface Waiter {
-  resolve(certificate: WorkloadCertificate): void
-  reject(error: Error): void
-}
-
 /** One identity in the manager: what is known of it, who waits for it, and when it is fetched next. */
 export class CertificateEntry {
   readonly identity: SpiffeId
@@ -30,7 +26,8 @@ export class CertificateEntry {
   timer: Timer | undefined
   /** Fetches in a row that brought no certificate with time left before its refresh. */
   fruitless = 0
-  readonly #waiters = new Set<Waiter>()
+  /** For the first outcome. */
+  readonly waiters = new Waiters<WorkloadCertificate>()
 
   constructor(identity: SpiffeId, priority: Priority, dueAtMs: number) {
     this.identity = identity
@@ -39,59 +36,22 @@ export class CertificateEntry {
     this.dueAtMs = dueAtMs
   }
 
-  get waiting(): number {
-    return this.#waiters.size
-  }
-
-  /** Resolves or rejects with the first result; rejects with the signal's reason when that comes first. */
-  wait(signal: AbortSignal | undefined): Promise<WorkloadCertificate> {
-    return new Promise((resolve, reject) => {
-      const settled = (): void => {
-        this.#waiters.delete(waiter)
-        signal?.removeEventListener('abort', aborted)
-      }
-      const waiter: Waiter = {
-        resolve: (certificate) => {
-          settled()
-          resolve(certificate)
-        },
-        reject: (error) => {
-          settled()
-          reject(error)
-        },
-      }
-      const aborted = (): void => waiter.reject(abortError(signal))
-      this.#waiters.add(waiter)
-      signal?.addEventListener('abort', aborted, { once: true })
-    })
-  }
-
   raise(priority: Priority): void {
     if (RANK[priority] < RANK[this.priority]) this.priority = priority
   }
 
   setAvailable(certificate: WorkloadCertificate): void {
     this.state = { kind: 'available', certificate }
-    for (const waiter of this.#waiters) waiter.resolve(certificate)
+    this.waiters.resolve(certificate)
   }
 
   setUnavailable(error: Error): void {
     this.state = { kind: 'unavailable', error }
-    this.rejectWaiters(error)
-  }
-
-  rejectWaiters(error: Error): void {
-    for (const waiter of this.#waiters) waiter.reject(error)
+    this.waiters.reject(error)
   }
 
   cancelTimer(): void {
     this.timer?.cancel()
     this.timer = undefined
   }
-}
-
-/** What an aborted wait is rejected with. */
-export function abortError(signal: AbortSignal | undefined): Error {
-  const reason: unknown = signal?.reason
-  return reason instanceof Error ? reason : new Error('The wait for a certificate was aborted.')
 }

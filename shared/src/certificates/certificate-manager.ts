@@ -2,7 +2,7 @@ import type { Clock } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
 import type { Log } from '../telemetry/index.ts'
-import { abortError, CertificateEntry, RANK, type Priority } from './certificate-entry.ts'
+import { CertificateEntry, RANK, type Priority } from './certificate-entry.ts'
 import type { CertificateFetcher } from './certificate-fetcher.ts'
 import { CertificateUnavailableError } from './certificate-unavailable.ts'
 import { backoffMs, refreshAtMs, type Random } from './refresh-schedule.ts'
@@ -78,7 +78,7 @@ export class CertificateManager {
    * `signal`; that ends the wait alone, not the fetch.
    */
   async get(identity: SpiffeId, priority: Priority, signal?: AbortSignal): Promise<WorkloadCertificate> {
-    if (signal?.aborted) throw abortError(signal)
+    signal?.throwIfAborted()
     const entry = this.#entries.get(identity.toString()) ?? this.#add(identity, priority)
     switch (entry.state.kind) {
       case 'available':
@@ -87,14 +87,14 @@ export class CertificateManager {
         throw entry.state.error
       case 'initializing':
     }
-    if (entry.waiting >= this.#options.maxWaitersPerIdentity) {
+    if (entry.waiters.size >= this.#options.maxWaitersPerIdentity) {
       throw new CertificateUnavailableError(
         'overloaded',
         `Too many connections wait for the certificate of ${entry.key}.`,
       )
     }
     entry.raise(priority)
-    return entry.wait(signal)
+    return entry.waiters.wait(signal)
   }
 
   /** Begins to fetch, so that the first connection need not wait. Never throws; what cannot be queued is logged. */
@@ -127,7 +127,7 @@ export class CertificateManager {
     this.#entries.delete(key)
     this.#due.delete(entry)
     entry.cancelTimer()
-    entry.rejectWaiters(new CertificateUnavailableError('forgotten', 'the identity is no longer needed'))
+    entry.waiters.reject(new CertificateUnavailableError('forgotten', 'the identity is no longer needed'))
     this.#fetching.get(key)?.abort()
   }
 
@@ -156,7 +156,7 @@ export class CertificateManager {
     const closed = new CertificateUnavailableError('closed', 'the proxy is stopping')
     for (const entry of this.#entries.values()) {
       entry.cancelTimer()
-      entry.rejectWaiters(closed)
+      entry.waiters.reject(closed)
     }
     for (const controller of this.#fetching.values()) controller.abort()
     this.#entries.clear()

@@ -1,4 +1,4 @@
-import type { CancelSignal } from '../cancellation/index.ts'
+import { Waiters, type CancelSignal } from '../cancellation/index.ts'
 import type { Clock, Timer } from '../clock/index.ts'
 import { AnswerCache } from './answer-cache.ts'
 import type { Answer, Query } from './ask-servers.ts'
@@ -35,14 +35,9 @@ const MAX_INCOMPLETE_TTL_MS = 30_000
 /** That there is no address. RFC 9520, 3.2: a failure is kept for at least 1 s and at most 5 min. */
 const FAILURE_TTL_MS = 5_000
 
-interface Waiter {
-  resolve(addresses: Addresses): void
-  reject(reason: unknown): void
-}
-
 interface Lookup {
   readonly name: string
-  readonly waiters: Set<Waiter>
+  readonly waiters: Waiters<Addresses>
   readonly limit: Timer
   /** undefined: it waits until others have ended. */
   query: Query | undefined
@@ -85,27 +80,8 @@ export class NameResolver {
     if (lookup.waiters.size >= this.#limits.maxWaiters) {
       throw new DnsError('overloaded', 'too many connections wait for the name')
     }
-    return new Promise((resolve, reject) => {
-      const settled = (): void => {
-        signal.removeEventListener('abort', leave)
-      }
-      const waiter: Waiter = {
-        resolve: (addresses) => {
-          settled()
-          resolve(addresses)
-        },
-        reject: (reason) => {
-          settled()
-          reject(reason)
-        },
-      }
-      const leave = (): void => {
-        lookup.waiters.delete(waiter)
-        if (lookup.waiters.size === 0) this.#abandon(lookup)
-        reject(signal.reason)
-      }
-      lookup.waiters.add(waiter)
-      signal.addEventListener('abort', leave)
+    return lookup.waiters.wait(signal, () => {
+      if (lookup.waiters.size === 0) this.#abandon(lookup)
     })
   }
 
@@ -115,7 +91,7 @@ export class NameResolver {
     }
     const lookup: Lookup = {
       name,
-      waiters: new Set(),
+      waiters: new Waiters(),
       limit: this.#clock.after(LOOKUP_LIMIT_MS, () => this.#runOut(lookup)),
       query: undefined,
       hasQueued: false,
@@ -158,10 +134,8 @@ export class NameResolver {
 
   #end(lookup: Lookup, outcome: Addresses | DnsError): void {
     this.#forget(lookup)
-    for (const waiter of lookup.waiters) {
-      if (outcome instanceof DnsError) waiter.reject(outcome)
-      else waiter.resolve(outcome)
-    }
+    if (outcome instanceof DnsError) lookup.waiters.reject(outcome)
+    else lookup.waiters.resolve(outcome)
   }
 
   #abandon(lookup: Lookup): void {

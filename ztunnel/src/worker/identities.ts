@@ -1,4 +1,5 @@
 import type { SecureContext } from 'node:tls'
+import { Waiters } from '@ambit/shared/cancellation'
 import { secureContextFor, type WorkloadCertificate } from '@ambit/shared/certificates'
 import type { SpiffeId } from '@ambit/shared/identity'
 import { IdentityError } from './identity-error.ts'
@@ -18,11 +19,6 @@ export interface IdentitiesOptions {
 /** Connections that wait for one identity's certificate; more are refused at once. */
 const MAX_WAITERS = 10_000
 
-interface Waiter {
-  resolve(credentials: Credentials): void
-  reject(error: Error): void
-}
-
 /**
  * The worker's copy of the node's certificates. The control process owns them and pushes every change; a miss asks it
  * once and waits. At most one entry for each identity of a pod on the node.
@@ -30,7 +26,7 @@ interface Waiter {
 export class Identities {
   readonly #options: IdentitiesOptions
   readonly #current = new Map<string, Credentials>()
-  readonly #waiting = new Map<string, Waiter[]>()
+  readonly #waiting = new Map<string, Waiters<Credentials>>()
 
   constructor(options: IdentitiesOptions) {
     this.#options = options
@@ -49,12 +45,12 @@ export class Identities {
       context: secureContextFor(certificate, { postQuantumOnly: this.#options.postQuantumOnly }),
     }
     this.#current.set(key, credentials)
-    for (const waiter of this.#take(key)) waiter.resolve(credentials)
+    this.#take(key)?.resolve(credentials)
   }
 
   /** The control process could not get it: those who wait fail, the next connection asks again. */
   fail(identity: string, reason: string): void {
-    for (const waiter of this.#take(identity)) waiter.reject(new IdentityError(reason))
+    this.#take(identity)?.reject(new IdentityError(reason))
   }
 
   forget(identity: string): void {
@@ -63,19 +59,17 @@ export class Identities {
   }
 
   #wait(key: string): Promise<Credentials> {
-    const waiting = this.#waiting.get(key) ?? []
-    if (waiting.length >= MAX_WAITERS) throw new IdentityError('too many connections wait for the certificate')
-    if (waiting.length === 0) {
+    const waiting = this.#waiting.get(key) ?? new Waiters()
+    if (waiting.size >= MAX_WAITERS) throw new IdentityError('too many connections wait for the certificate')
+    if (waiting.size === 0) {
       this.#waiting.set(key, waiting)
       this.#options.request(key)
     }
-    return new Promise((resolve, reject) => {
-      waiting.push({ resolve, reject })
-    })
+    return waiting.wait()
   }
 
-  #take(key: string): readonly Waiter[] {
-    const waiting = this.#waiting.get(key) ?? []
+  #take(key: string): Waiters<Credentials> | undefined {
+    const waiting = this.#waiting.get(key)
     this.#waiting.delete(key)
     return waiting
   }
