@@ -16,7 +16,7 @@ export {
 } from './issue-certificate.ts'
 export { generateKeyPair, readKeyPair, type KeyPair } from './key-pair.ts'
 export type { TlsUsage } from './object-identifiers.ts'
-export { parseCertificate, parsePeerSans, type ParsedCertificate } from './parsed-certificate.ts'
+export { parseCertificate, type ParsedCertificate } from './parsed-certificate.ts'
 export { parsePemChain, parseX509, splitPem } from './pem.ts'
 export { peerChainOf, secureContextFor, type TlsProfile } from './tls-options.ts'
 export { verifyClient, verifyServer } from './verify-peer.ts'

@@ -43,7 +43,10 @@ export interface ParsedCertificate {
   readonly keyUsage: number | undefined
   /** Object identifiers; undefined when the extension is absent. */
   readonly extendedKeyUsages: readonly string[] | undefined
-  /** The URIs of the subject alternative name, each as the bytes say (latin1): not checked, may hold anything. */
+  /**
+   * The URIs of the subject alternative name, each as the bytes say (latin1): not checked, may hold anything. `subjectAltName` of
+   * node:crypto joins names with commas, so that one name could pass for two (CVE-2021-44532); here each is whole.
+   */
   readonly uris: readonly string[]
   /** What the names below this CA are limited to; undefined when the extension is absent. */
   readonly nameConstraints: NameConstraints | undefined
@@ -80,14 +83,6 @@ export function parseCertificate(x509: X509Certificate): ParsedCertificate {
     signatureAlgorithm: objectIdentifierOf(sequenceOf(algorithm, 'signature algorithm')[0]),
     ...readExtensions(rest.find((field) => isTagged(field, 3))),
   }
-}
-
-/**
- * The URIs of a certificate's subject alternative name, taken from the DER. `subjectAltName` of node:crypto joins names
- * with commas, so that one name could pass for two (CVE-2021-44532); this cannot. The texts are not checked further.
- */
-export function parsePeerSans(x509: X509Certificate): readonly string[] {
-  return parseCertificate(x509).uris
 }
 
 /** A serial number as hex, without leading zero octets, as it stands in certificates and revocation lists. */

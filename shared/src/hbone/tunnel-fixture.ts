@@ -1,6 +1,5 @@
 // Both ends of an HBONE connection in one process, for this room's tests: loopback only, certificates made here.
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 import type { Test } from 'tap'
 import { authority, CLIENT, SERVER, workload } from '../certificates/certificate-fixture.ts'
 import { secureContextFor, verifyClient, verifyServer } from '../certificates/index.ts'
@@ -18,16 +17,16 @@ import { DEFAULT_LIMITS, type HboneLimits } from './limits.ts'
 const NOW = Date.now()
 const ca = authority('root', { nowMs: NOW })
 const certificates = { client: workload(ca, CLIENT, { nowMs: NOW }), server: workload(ca, SERVER, { nowMs: NOW }) }
-export const contexts = {
+const contexts = {
   client: secureContextFor(certificates.client),
   server: secureContextFor(certificates.server),
 }
 
-export const serverTls = {
+const serverTls = {
   context: contexts.server,
   verify: (chain: Parameters<typeof verifyClient>[0]) => verifyClient(chain, certificates.server, NOW),
 }
-export const clientTls = {
+const clientTls = {
   context: contexts.client,
   verify: (chain: Parameters<typeof verifyServer>[0]) => verifyServer(chain, certificates.client, [SERVER], NOW),
 }
@@ -53,43 +52,6 @@ export async function connectionPair(io: ByteIo, limits: Partial<HboneLimits> = 
   const client = await connectHbone(io, near, { ...common, tls: clientTls })
   await server.ready
   return { client, server, clock, nextTunnel: tunnels.take }
-}
-
-/** An accepted server connection whose client is a TLS socket in the hands of the test. */
-export async function serverUnder(
-  io: ByteIo,
-  connectTls: (port: number) => TLSSocket,
-  limits: Partial<HboneLimits> = {},
-): Promise<{
-  server: HboneServerConnection
-  socket: TLSSocket
-  clock: FakeClock
-  nextTunnel: () => Promise<IncomingTunnel>
-}> {
-  const clock = new FakeClock()
-  const { listener, port, next } = listen(io)
-  const socket = connectTls(port)
-  const end = await next()
-  listener.close()
-  const tunnels = queueOf<IncomingTunnel>()
-  const leftovers = new Leftovers({ clock })
-  const options = { limits: { ...DEFAULT_LIMITS, ...limits }, leftovers, clock, log: silentLog, tls: serverTls }
-  const server = acceptHbone(io, end, { ...options, onTunnel: tunnels.put })
-  await server.ready
-  return { server, socket, clock, nextTunnel: tunnels.take }
-}
-
-/** A client connection to a TLS server in the hands of the test. */
-export async function clientUnder(
-  io: ByteIo,
-  port: number,
-  limits: Partial<HboneLimits> = {},
-): Promise<{ client: HboneClientConnection; clock: FakeClock }> {
-  const clock = new FakeClock()
-  const end = await dial(io, port)
-  const leftovers = new Leftovers({ clock })
-  const options = { limits: { ...DEFAULT_LIMITS, ...limits }, leftovers, clock, log: silentLog, tls: clientTls }
-  return { client: await connectHbone(io, end, options), clock }
 }
 
 export interface Tunnel {
@@ -129,7 +91,7 @@ export async function endOf(t: Test, io: ByteIo, { client, server, clock }: Conn
 }
 
 /** Values in the order of arrival, for tests that wait for them. */
-export function queueOf<T>(): { put: (value: T) => void; take: () => Promise<T> } {
+function queueOf<T>(): { put: (value: T) => void; take: () => Promise<T> } {
   const values: T[] = []
   const waiting: ((value: T) => void)[] = []
   return {

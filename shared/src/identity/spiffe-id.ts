@@ -3,11 +3,6 @@ import { isPart, MAX_ID_LENGTH, shown } from './part.ts'
 
 const PREFIX = 'spiffe://'
 
-/** What TLS verified of the other end. */
-export interface PeerIdentity {
-  readonly id: SpiffeId
-}
-
 /**
  * `spiffe://<trust domain>/ns/<namespace>/sa/<service account>`: who a workload is. An instance is always well-formed, so
  * nothing behind the parser checks it again. Compared exactly: case matters, nothing is a pattern.

@@ -9,18 +9,7 @@ export {
   type ServiceAccountMatch,
   type StringMatch,
 } from './authorization.ts'
-export {
-  addressBits,
-  cidrContains,
-  familyOf,
-  formatCidr,
-  ipv4Bits,
-  networkBits,
-  parseCidr,
-  parseIp,
-  type Cidr,
-  type Family,
-} from './ip.ts'
+export { addressBits, familyOf, formatCidr, ipv4Bits, parseCidr, parseIp, type Cidr, type Family } from './ip.ts'
 export type { GatewayAddress, GatewayDestination, Health, PortMap, Workload } from './workload.ts'
 export {
   serviceKey,

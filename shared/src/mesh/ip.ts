@@ -76,11 +76,6 @@ export function networkBits(address: string, length: number): bigint {
   return (addressBits(address) >> host) << host
 }
 
-/** True when the address lies in the range; an address of the other family never does. */
-export function cidrContains({ address, length }: Cidr, candidate: string): boolean {
-  return familyOf(address) === familyOf(candidate) && networkBits(address, length) === networkBits(candidate, length)
-}
-
 function ipv6Words(text: string): number[] {
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text)
   const hex = dotted

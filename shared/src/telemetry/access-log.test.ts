@@ -5,7 +5,6 @@ import { SpiffeId } from '../identity/index.ts'
 import {
   createConnectionRecorder,
   createLog,
-  DRAINED,
   LogLevels,
   MAX_LINE_BYTES,
   MetricRegistry,
@@ -210,7 +209,7 @@ void t.test('of several endpoints that were tried the last is told', async (t) =
 void t.test('success is info, failure is error with the reason last, the start is debug', async (t) => {
   const { lines, recorder } = kit({ levels: 'off,access=debug' })
   recorder.opened(BARE).finish({ flag: 'DENY', error: 'refused by "ns/policy"' })
-  recorder.opened(BARE).finish(DRAINED)
+  recorder.opened(BARE).finish({ flag: 'CONNECT', error: 'connection refused' })
   recorder.opened(BARE).finish('success')
   const ends = 'src.addr=10.0.0.1:1234 dst.addr=10.0.0.2:80 direction="inbound"'
   const counts = 'bytes_sent=0 bytes_recv=0 duration="0ms"'
@@ -218,7 +217,7 @@ void t.test('success is info, failure is error with the reason last, the start i
     `debug\taccess\tconnection opened\t${ends}\n`,
     `error\taccess\tconnection complete\t${ends} ${counts} error="refused by \\"ns/policy\\""\n`,
     `debug\taccess\tconnection opened\t${ends}\n`,
-    `error\taccess\tconnection complete\t${ends} ${counts} error="connection closed due to connection drain"\n`,
+    `error\taccess\tconnection complete\t${ends} ${counts} error="connection refused"\n`,
     `debug\taccess\tconnection opened\t${ends}\n`,
     `info\taccess\tconnection complete\t${ends} ${counts}\n`,
   ])
@@ -233,7 +232,7 @@ void t.test('the target access has a level of its own', async (t) => {
   ] as const) {
     const { lines, recorder } = kit({ levels })
     recorder.opened(BARE).finish('success')
-    recorder.opened(BARE).finish(DRAINED)
+    recorder.opened(BARE).finish({ flag: 'CONNECT', error: 'connection refused' })
     recorder.denied({ direction: 'inbound', src: BARE.src.addr, dst: BARE.dst.addr, error: 'x' })
     t.same(
       lines.map((line) => line.split('\t')[1]),

@@ -81,9 +81,6 @@ export type ResponseFlag = '-' | FailureFlag
 /** How a connection ended. `error` is the text of the access log. */
 export type Outcome = 'success' | { readonly flag: FailureFlag; readonly error: string }
 
-/** The outcome of a connection that was cut without a reason of its own. */
-export const DRAINED: Outcome = { flag: 'CONNECT', error: 'connection closed due to connection drain' }
-
 /**
  * Bytes carried so far, growing while the connection lives; a Splice is one. A is downstream (who opened the connection),
  * B upstream, in both directions of the proxy.

@@ -8,7 +8,6 @@ export { fileDescriptorSink } from './file-descriptor-sink.ts'
 export { TelemetryError, type TelemetryErrorCode } from './telemetry-error.ts'
 export { createConnectionRecorder, type ConnectionRecorderOptions } from './connection-recorder.ts'
 export {
-  DRAINED,
   type Baggage,
   type ByteCounters,
   type ConnectionInfo,

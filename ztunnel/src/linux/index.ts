@@ -3,7 +3,7 @@ export { FOREIGN_SOURCE, PROBE_ADDRESS_V4, PROBE_ADDRESS_V6 } from './in-pod-rul
 export { duplicate } from './duplicate.ts'
 export { isForwarding, isLocalAddress } from './forwarding.ts'
 export { SystemCallError, trimHeap } from './libc.ts'
-export { isStillThere, NetworkNamespace, primeThreadPool } from './network-namespace.ts'
+export { NetworkNamespace, primeThreadPool } from './network-namespace.ts'
 export { NftError } from './nftables.ts'
 export { ProbeBypass } from './probe-bypass.ts'
 export { addressesIn, Redirection } from './redirection.ts'

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, statSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs'
 import { checked, CLONE_NEWNET, libcIoctl, libcSetns } from './libc.ts'
 
 const NS_GET_NSTYPE = 0xb703
@@ -76,10 +76,4 @@ export class NetworkNamespace {
     this.#closed = true
     closeSync(this.#fd)
   }
-}
-
-/** True when the path still leads to the namespace of that id; false when the pod is gone or another took its place. */
-export function isStillThere(path: string, id: string): boolean {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return found !== undefined && `${found.dev}:${found.ino}` === id
 }

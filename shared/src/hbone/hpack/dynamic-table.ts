@@ -19,16 +19,8 @@ export class DynamicTable {
     this.#capacity = capacity
   }
 
-  get capacity(): number {
-    return this.#capacity
-  }
-
   get bytes(): number {
     return this.#bytes
-  }
-
-  get length(): number {
-    return this.#entries.length
   }
 
   /** The entry of that age, 1 for the newest; undefined outside the table. */

@@ -28,9 +28,7 @@ export class HpackDecoder {
   readonly #table: DynamicTable
   readonly #maxHeaderListBytes: number
   readonly #hardMaxHeaderListBytes: number
-  #maxTableSize: number
-  /** We lowered the limit below what the peer uses: its next block has to begin by saying that it knows (§4.2). */
-  #mustResize = false
+  readonly #maxTableSize: number
 
   constructor({ maxTableSize, maxHeaderListBytes, hardMaxHeaderListBytes }: HpackDecoderOptions) {
     this.#maxTableSize = maxTableSize
@@ -42,12 +40,6 @@ export class HpackDecoder {
   /** Bytes held for the peer between blocks. */
   get tableBytes(): number {
     return this.#table.bytes
-  }
-
-  /** To be called when the peer has acknowledged a SETTINGS frame that changes SETTINGS_HEADER_TABLE_SIZE. */
-  setMaxTableSize(bytes: number): void {
-    this.#maxTableSize = bytes
-    this.#mustResize = bytes < this.#table.capacity
   }
 
   /**
@@ -76,9 +68,7 @@ export class HpackDecoder {
       const size = reader.integer(5)
       if (size > this.#maxTableSize) throw new HpackError('bad-table-size', 'The peer sizes its table above our limit')
       this.#table.resize(size)
-      this.#mustResize = false
     }
-    if (this.#mustResize) throw new HpackError('bad-table-size', 'The peer ignores our smaller header table')
   }
 
   /** One field; where it is neither wanted nor kept in the table, only (about) its size. */

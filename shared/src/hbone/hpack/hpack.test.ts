@@ -127,21 +127,6 @@ void t.test('an evicted entry may still name the field that evicts it', async (t
   t.equal(d.tableBytes, 38)
 })
 
-void t.test('after our limit sank, the next block has to begin with a size update', async (t) => {
-  const d = decoder(4096)
-  d.decode(hex('40 01 61 01 62'))
-  d.setMaxTableSize(0)
-  t.same(d.decode(hex('20 82')).headers, [[':method', 'GET']])
-  t.equal(d.tableBytes, 0)
-  t.throws(() => d.decode(hex('21 82')), { code: 'bad-table-size' })
-  const deaf = decoder(4096)
-  deaf.setMaxTableSize(100)
-  t.throws(() => deaf.decode(hex('82')), { code: 'bad-table-size' })
-  const raised = decoder(0)
-  raised.setMaxTableSize(4096)
-  t.same(raised.decode(hex('82')).headers, [[':method', 'GET']], 'a raised limit asks nothing')
-})
-
 void t.test('a list above the limit is refused as such while the tables stay in step', async (t) => {
   const d = decoder(4096, 100)
   const large = Buffer.concat([
