@@ -1,12 +1,7 @@
-import * as fc from 'fast-check'
 import t from 'tap'
-import { SpiffeId } from '../identity/index.ts'
-import type { Authorization, Cidr, Match, StringMatch } from '../mesh/index.ts'
-import { evaluatePlainly } from './evaluate-plainly.ts'
-import { compilePolicies, MAX_DRY_RUN_EVENTS, PolicySet, type ConnectionFacts, type Verdict } from './index.ts'
-import { prepareFacts } from './prepared-facts.ts'
-import { RuleIndex } from './rule-index.ts'
-import { EMPTY, exact, FACTS, match, messages, PLAINTEXT, policy, prefix, presence, suffix } from './test-fixtures.ts'
+import type { Authorization, Cidr } from '../mesh/index.ts'
+import { MAX_DRY_RUN_EVENTS, PolicySet, type ConnectionFacts } from './index.ts'
+import { exact, FACTS, match, messages, PLAINTEXT, policy, presence } from './policy-fixture.ts'
 
 void t.test('STRICT as Istio sends it refuses plaintext and lets any identity in', async (t) => {
   const strict = policy({
@@ -117,95 +112,24 @@ void t.test('a change is told to the workloads that it may concern, wherever the
   for (const scope of ['Global', 'Namespace', 'WorkloadSelector'] as const) set.set(deny(`first-${scope}`, scope, 'a'))
   set.set(deny('first-WorkloadSelector', 'WorkloadSelector', 'x'))
   const elsewhere = (scope: Authorization['scope']) => deny('p', scope, 'b')
-  t.equal(
-    changed(() => set.set(elsewhere('Namespace'))),
-    false,
-    'of another namespace',
-  )
-  t.equal(
-    changed(() => set.set(elsewhere('WorkloadSelector'))),
-    false,
-    'that is not named',
-  )
-  t.equal(
-    changed(() => set.set(elsewhere('Global'))),
-    true,
-  )
-  t.equal(
-    changed(() => set.set(elsewhere('Global'))),
-    true,
-  )
-  t.equal(
-    changed(() => set.set(elsewhere('Namespace'))),
-    true,
-    'that was global',
-  )
-  t.equal(
-    changed(() => set.set(elsewhere('Namespace'))),
-    false,
-  )
-  t.equal(
-    changed(() => set.set(deny('p', 'Namespace', 'a'))),
-    true,
-  )
-  t.equal(
-    changed(() => set.delete('a/p')),
-    true,
-  )
-  t.equal(
-    changed(() => set.delete('a/p')),
-    false,
-    'that had gone',
-  )
-  t.equal(
-    changed(() => set.set(deny('named', 'WorkloadSelector', 'x'))),
-    true,
-    'one that is named',
-  )
-  t.equal(
-    changed(() => set.set(deny('another', 'WorkloadSelector', 'x'))),
-    false,
-    'its neighbour',
-  )
-  t.equal(
-    changed(() => set.delete('x/named')),
-    true,
-  )
-  for (const scope of ['Global', 'Namespace'] as const)
-    t.equal(
-      changed(() => set.delete(`a/first-${scope}`)),
-      true,
-    )
-  t.equal(
-    changed(() => set.set(elsewhere('Namespace'))),
-    false,
-    'with nothing left that applies',
-  )
-})
-
-void t.test('rules of the same hash are still told apart', async (t) => {
-  // These two names give the rules' texts one FNV-1a hash.
-  const [one, two] = ['n46wu', 'nbwfa'].map((name) =>
-    policy({ name, action: 'Deny', rules: [[[match({ namespaces: [exact(name)] })]]] }),
-  )
-  if (!one || !two) throw new Error('two policies')
-  const index = new RuleIndex()
-  const target = { namespace: 'ns', authorizationPolicies: [] }
-  const set = new PolicySet()
-  for (const each of [one, two]) {
-    set.set(each)
-    index.add(each)
-  }
-  t.equal(index.places, 4, 'one hash, one slot, two rules')
-  const told = () =>
-    ['n46wu', 'nbwfa'].map(
-      (namespace) => set.evaluate(target, { ...FACTS, identity: SpiffeId.of('td', namespace, 'a') }).policy,
-    )
-  t.same(told(), ['ns/n46wu', 'ns/nbwfa'])
-  set.delete('ns/n46wu')
-  t.same(told(), [undefined, 'ns/nbwfa'])
-  set.set(one)
-  t.same(told(), ['ns/n46wu', 'ns/nbwfa'])
+  const steps: readonly (readonly [what: string, change: () => void, concerns: boolean])[] = [
+    ['of another namespace', () => set.set(elsewhere('Namespace')), false],
+    ['that is not named', () => set.set(elsewhere('WorkloadSelector')), false],
+    ['that becomes global', () => set.set(elsewhere('Global')), true],
+    ['that is global', () => set.set(elsewhere('Global')), true],
+    ['that was global', () => set.set(elsewhere('Namespace')), true],
+    ['that was elsewhere already', () => set.set(elsewhere('Namespace')), false],
+    ['of its own namespace', () => set.set(deny('p', 'Namespace', 'a')), true],
+    ['that goes', () => set.delete('a/p'), true],
+    ['that had gone', () => set.delete('a/p'), false],
+    ['one that is named', () => set.set(deny('named', 'WorkloadSelector', 'x')), true],
+    ['its neighbour', () => set.set(deny('another', 'WorkloadSelector', 'x')), false],
+    ['one that is named goes', () => set.delete('x/named'), true],
+    ['the global one goes', () => set.delete('a/first-Global'), true],
+    ['that of its namespace goes', () => set.delete('a/first-Namespace'), true],
+    ['with nothing left that applies', () => set.set(elsewhere('Namespace')), false],
+  ]
+  for (const [what, change, concerns] of steps) t.equal(changed(change), concerns, what)
 })
 
 void t.test('rules found by the same condition outlive each other', async (t) => {
@@ -225,26 +149,6 @@ void t.test('rules found by the same condition outlive each other', async (t) =>
   t.equal(told(), undefined)
 })
 
-void t.test('nothing is left of policies that went', async (t) => {
-  fc.assert(
-    fc.property(fc.array(anyPolicy, { maxLength: 12 }), (policies) => {
-      const index = new RuleIndex()
-      for (const one of policies) index.add(one)
-      for (const one of policies) index.remove(keyOf(one))
-      return index.places === 0 && index.size === 0
-    }),
-    { numRuns: 300 },
-  )
-  const index = new RuleIndex()
-  const rule = [[match({ destinationPorts: [80] })]]
-  for (const name of ['a', 'b']) index.add(policy({ name, rules: [rule, rule, rule] }))
-  t.equal(index.places, 3, 'a rule that several have, or one has twice, is kept once')
-  index.remove('ns/a')
-  t.equal(index.places, 3)
-  index.remove('ns/b')
-  t.equal(index.places, 0)
-})
-
 void t.test('equal rules of several policies are kept once and outlive each other', async (t) => {
   const set = new PolicySet()
   const target = { namespace: 'ns', authorizationPolicies: [] }
@@ -258,120 +162,6 @@ void t.test('equal rules of several policies are kept once and outlive each othe
   t.equal(told(), 'ns/c')
   set.delete('ns/c')
   t.equal(told(), undefined)
-})
-
-// Few and related values, so that random policies and connections do meet.
-const word = fc.constantFrom('', 'a', 'b', 'ab', 'ba')
-const anyIdentity = fc.tuple(fc.constantFrom('td', 'a'), word, word).map((parts) => SpiffeId.of(...parts))
-const address4 = fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.1.1', '138.0.0.1', '0.0.0.0', '255.255.255.255')
-const address6 = fc.constantFrom('fd00:0:0:0:0:0:0:1', 'fd00:0:0:1:0:0:0:1', 'ffff:0:0:0:0:0:0:2', '0:0:0:0:0:0:0:1')
-const anyAddress = fc.oneof(address4, address6)
-const anyPort = fc.constantFrom(80, 8080, 0)
-const anyFacts: fc.Arbitrary<ConnectionFacts> = fc.record({
-  source: fc.record({ address: anyAddress, port: anyPort }),
-  destination: fc.record({ address: anyAddress, port: anyPort }),
-  identity: fc.option(anyIdentity, { nil: undefined }),
-  network: fc.constant(''),
-})
-const anyText = (values: fc.Arbitrary<string>): fc.Arbitrary<StringMatch> =>
-  fc.oneof(
-    fc.constantFrom(exact, prefix, suffix).chain((make) => values.map(make)),
-    fc.constant(presence),
-  )
-const anyPrincipal = fc.oneof(
-  anyIdentity.map((id) => id.toString().slice('spiffe://'.length)),
-  fc.constantFrom('td', 'td/ns/a', '/sa/b', '/ns/ab/sa/a', '', 'spiffe://td'),
-)
-const anyCidr: fc.Arbitrary<Cidr> = fc.oneof(
-  fc.record({ address: address4, length: fc.constantFrom(0, 1, 8, 23, 24, 31, 32) }),
-  fc.record({ address: address6, length: fc.constantFrom(0, 1, 16, 63, 64, 127, 128) }),
-)
-const several = <V>(values: fc.Arbitrary<V>): fc.Arbitrary<readonly V[]> =>
-  fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.array(values, { maxLength: 3 }) })
-const anyAccount = fc.record({ namespace: word, serviceAccount: word })
-const anyFullMatch: fc.Arbitrary<Match> = fc.record({
-  namespaces: several(anyText(word)),
-  notNamespaces: several(anyText(word)),
-  principals: several(anyText(anyPrincipal)),
-  notPrincipals: several(anyText(anyPrincipal)),
-  serviceAccounts: several(anyAccount),
-  notServiceAccounts: several(anyAccount),
-  sourceIps: several(anyCidr),
-  notSourceIps: several(anyCidr),
-  destinationIps: several(anyCidr),
-  notDestinationIps: several(anyCidr),
-  destinationPorts: several(anyPort),
-  notDestinationPorts: several(anyPort),
-})
-/** Most policies ask about one attribute or two: these meet connections, and each other, more often. */
-const anyMatch = fc.oneof(
-  anyFullMatch,
-  fc.tuple(anyFullMatch, fc.subarray(Object.keys(EMPTY), { maxLength: 2 })).map(([full, names]): Match => ({
-    ...EMPTY,
-    ...Object.fromEntries(Object.entries(full).filter(([name]) => names.includes(name))),
-  })),
-)
-const anyRules = fc.array(fc.array(fc.array(anyMatch, { maxLength: 3 }), { maxLength: 2 }), { maxLength: 3 })
-const anyPolicy: fc.Arbitrary<Authorization> = fc.record({
-  name: fc.constantFrom('p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'p7', 'p8'),
-  namespace: fc.constantFrom('', 'a', 'b'),
-  scope: fc.constantFrom('Global', 'Namespace', 'WorkloadSelector'),
-  action: fc.constantFrom('Allow', 'Deny'),
-  dryRun: fc.boolean(),
-  rules: anyRules,
-})
-const keyOf = (one: Authorization): string => `${one.namespace}/${one.name}`
-const summary = (verdict: Verdict): string => [...messages(verdict), verdict.allowed ? 'allowed' : 'refused'].join('\n')
-
-void t.test('the index answers as the plain rules do, for any policies and connections', async () => {
-  fc.assert(
-    fc.property(
-      fc.uniqueArray(anyPolicy, { maxLength: 12, selector: keyOf }),
-      fc.array(anyFacts, { minLength: 1, maxLength: 5 }),
-      (policies, connections) => {
-        const compiled = compilePolicies(policies)
-        return connections.every((facts) => summary(compiled.evaluate(facts)) === evaluatePlainly(policies, facts))
-      },
-    ),
-    { numRuns: 1500 },
-  )
-})
-
-void t.test('it does so by every way that it takes for many rules', async () => {
-  const ways = [
-    { few: 0, some: 0 },
-    { few: 0, some: Infinity },
-    { few: Infinity, some: Infinity },
-  ]
-  fc.assert(
-    fc.property(
-      fc.uniqueArray(
-        anyPolicy.map((one) => ({ ...one, action: 'Deny' as const, dryRun: false })),
-        { maxLength: 12, selector: keyOf },
-      ),
-      fc.array(anyFacts, { minLength: 1, maxLength: 5 }),
-      fc.integer({ min: 0, max: 12 }),
-      (policies, connections, gone) => {
-        const left = policies.slice(gone)
-        return ways.every((way) => {
-          const index = new RuleIndex(way)
-          for (const one of policies) index.add(one)
-          for (const one of policies.slice(0, gone)) index.remove(keyOf(one))
-          return connections.every((facts) => {
-            const prepared = prepareFacts(facts)
-            return [left, left.filter((_, i) => i % 2 === 0)].every((these) => {
-              const applicable = these === left ? undefined : new Set(these.map(keyOf))
-              const matching = these.filter((one) => evaluatePlainly([one], facts).endsWith('refused')).map(keyOf)
-              const found = prepared && [...index.matches(prepared, applicable, Infinity)]
-              const first = prepared && index.firstMatch(prepared, applicable)
-              return found?.sort().join() === matching.sort().join() && first === matching[0]
-            })
-          })
-        })
-      },
-    ),
-    { numRuns: 1500 },
-  )
 })
 
 void t.test('what applies to a workload is gathered once, until its record or a policy changes', async (t) => {
@@ -401,45 +191,6 @@ void t.test('what applies to a workload is gathered once, until its record or a 
   t.equal(reads, once * 3)
   set.evaluate(record(), FACTS)
   t.equal(reads, once * 4)
-})
-
-void t.test('a set that policies came to and went from answers as one that has only those left', async () => {
-  const change = fc.oneof({ weight: 3, arbitrary: anyPolicy }, { weight: 2, arbitrary: anyPolicy.map(keyOf) })
-  fc.assert(
-    fc.property(
-      fc.array(change, { maxLength: 30 }),
-      fc.array(anyFacts, { minLength: 1, maxLength: 3 }),
-      fc.subarray(['a/p0', 'a/p1', 'b/p2', '/p3', 'b/none'], { maxLength: 2 }),
-      (changes, connections, authorizationPolicies) => {
-        const set = new PolicySet()
-        const left = new Map<string, Authorization>()
-        for (const one of changes) {
-          if (typeof one === 'string') {
-            set.delete(one)
-            left.delete(one)
-          } else {
-            set.set(one)
-            left.set(keyOf(one), one)
-          }
-        }
-        const applicable = [...left.values()].filter(
-          (one) =>
-            one.scope === 'Global' ||
-            (one.scope === 'Namespace' && one.namespace === 'a') ||
-            authorizationPolicies.includes(keyOf(one)),
-        )
-        const target = { namespace: 'a', authorizationPolicies }
-        const unknown = authorizationPolicies.find((key) => !left.has(key))
-        return connections.every((facts) => {
-          const plainly = unknown
-            ? `policy is not known, refuse: ${unknown}\nrefused`
-            : evaluatePlainly(applicable, facts)
-          return summary(set.evaluate(target, facts)) === plainly
-        })
-      },
-    ),
-    { numRuns: 1000 },
-  )
 })
 
 /** Ten rules, each for one client. */

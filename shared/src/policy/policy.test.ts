@@ -18,7 +18,7 @@ import {
   prefix,
   presence,
   suffix,
-} from './test-fixtures.ts'
+} from './policy-fixture.ts'
 
 void t.test('a match, clause, rule or policy without content counts as Istio has it', async (t) => {
   t.equal(allowed(FACTS, policy({ rules: [] })), false, 'no rules: never matches, so ALLOW refuses all')

@@ -1,8 +1,12 @@
+import * as fc from 'fast-check'
 import t from 'tap'
-import type { Authorization, Match } from '../mesh/index.ts'
+import { SpiffeId } from '../identity/index.ts'
+import { policyKey, type Authorization, type Match } from '../mesh/index.ts'
+import { anyPolicy } from './any-policy-fixture.ts'
+import { PolicySet } from './index.ts'
 import { prepareFacts } from './prepared-facts.ts'
 import { RuleIndex } from './rule-index.ts'
-import { cidr, exact, FACTS, match, policy, prefix, suffix } from './test-fixtures.ts'
+import { cidr, exact, FACTS, match, policy, prefix, suffix } from './policy-fixture.ts'
 
 const POLICIES = 1_000
 const RULES = 10
@@ -69,4 +73,49 @@ void t.test('an excluded rule does not hide those that hold', async (t) => {
   t.equal(last.first, 'ns/p0999')
   const mostly = asked((p, r) => one({ notPrincipals: [exact(p >= 50 ? 'somebody' : CLIENT), exact(`x${p}-${r}`)] }))
   t.equal(mostly.first, 'ns/p0050')
+})
+
+void t.test('rules of the same hash are still told apart', async (t) => {
+  // These two names give the rules' texts one FNV-1a hash.
+  const [one, two] = ['n46wu', 'nbwfa'].map((name) =>
+    policy({ name, action: 'Deny', rules: [[[match({ namespaces: [exact(name)] })]]] }),
+  )
+  if (!one || !two) throw new Error('two policies')
+  const index = new RuleIndex()
+  const target = { namespace: 'ns', authorizationPolicies: [] }
+  const set = new PolicySet()
+  for (const each of [one, two]) {
+    set.set(each)
+    index.add(each)
+  }
+  t.equal(index.places, 4, 'one hash, one slot, two rules')
+  const told = () =>
+    ['n46wu', 'nbwfa'].map(
+      (namespace) => set.evaluate(target, { ...FACTS, identity: SpiffeId.of('td', namespace, 'a') }).policy,
+    )
+  t.same(told(), ['ns/n46wu', 'ns/nbwfa'])
+  set.delete('ns/n46wu')
+  t.same(told(), [undefined, 'ns/nbwfa'])
+  set.set(one)
+  t.same(told(), ['ns/n46wu', 'ns/nbwfa'])
+})
+
+void t.test('nothing is left of policies that went', async (t) => {
+  fc.assert(
+    fc.property(fc.array(anyPolicy, { maxLength: 12 }), (policies) => {
+      const index = new RuleIndex()
+      for (const one of policies) index.add(one)
+      for (const one of policies) index.remove(policyKey(one))
+      return index.places === 0 && index.size === 0
+    }),
+    { numRuns: 300 },
+  )
+  const index = new RuleIndex()
+  const rule = [[match({ destinationPorts: [80] })]]
+  for (const name of ['a', 'b']) index.add(policy({ name, rules: [rule, rule, rule] }))
+  t.equal(index.places, 3, 'a rule that several have, or one has twice, is kept once')
+  index.remove('ns/a')
+  t.equal(index.places, 3)
+  index.remove('ns/b')
+  t.equal(index.places, 0)
 })
