@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError } from './environment.ts'
-import { describeVariables, readConfig } from './config.ts'
+import { ConfigError } from './config-error.ts'
+import { describeVariables, readConfig } from './read-config.ts'
 import { whyUnreadable } from './why-unreadable.ts'
 
 const minimal = { XDS_ADDRESS: '', LOCAL_XDS_PATH: '/etc/mesh.yaml', LOCAL_PODS_PATH: '/etc/pods.yaml' }

@@ -1,26 +1,12 @@
-import { MeshError, messageOf } from '@ambit/shared/errors'
+import { ConfigError } from './config-error.ts'
+import { parseDurationMs } from './duration.ts'
+import { Problem, problem } from './problem.ts'
 
 /** One variable that the program reads, as `--help` shows it. */
 export interface Variable {
   readonly name: string
   readonly fallback: string
   readonly meaning: string
-}
-
-/** Every problem of the environment at once, one sentence each. */
-export class ConfigError extends MeshError<'invalid-configuration'> {
-  readonly problems: readonly string[]
-
-  constructor(problems: readonly string[]) {
-    super(
-      'invalid-configuration',
-      `invalid configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
-      {
-        source: 'config',
-      },
-    )
-    this.problems = problems
-  }
 }
 
 /** Says why a file cannot be read; undefined where it can, or where it may come later and its directory is there. */
@@ -71,7 +57,7 @@ export class Environment {
 
   /** Exactly `true` or `false`, as Istio's ztunnel wants it. */
   boolean(name: string, fallback: boolean, meaning: string): boolean {
-    return this.#parsed(name, String(fallback), meaning, (text) => {
+    return this.parsed(name, String(fallback), meaning, (text) => {
       if (text === 'true') return true
       if (text === 'false') return false
       return problem('must be true or false')
@@ -79,7 +65,7 @@ export class Environment {
   }
 
   integer(name: string, fallback: number, range: { min: number; max: number }, meaning: string): number {
-    return this.#parsed(name, String(fallback), meaning, (text) => {
+    return this.parsed(name, String(fallback), meaning, (text) => {
       const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
       return value >= range.min && value <= range.max
         ? value
@@ -92,7 +78,7 @@ export class Environment {
     const { min = '0s', max } = range
     const minMs = parseDurationMs(min) ?? 0
     const maxMs = (max === undefined ? undefined : parseDurationMs(max)) ?? Number.MAX_SAFE_INTEGER
-    return this.#parsed(name, fallback, meaning, (text) => {
+    return this.parsed(name, fallback, meaning, (text) => {
       const durationMs = parseDurationMs(text)
       if (durationMs === undefined) return problem('must be a duration like 10s, 5m, 1m30s or 500ms')
       if (durationMs >= minMs && durationMs <= maxMs) return durationMs
@@ -114,7 +100,7 @@ export class Environment {
   }
 
   oneOf<const T extends string>(name: string, fallback: T, choices: readonly T[], meaning: string): T {
-    return this.#parsed(name, fallback, meaning, (text) => {
+    return this.parsed(name, fallback, meaning, (text) => {
       const found = choices.find((choice) => choice === text.toLowerCase())
       return found ?? problem(`must be one of ${choices.join(', ')}`)
     })
@@ -122,7 +108,14 @@ export class Environment {
 
   /** Reads a variable by a parser of the caller's, which answers `problem(...)` for a value that it refuses. */
   parsed<T>(name: string, fallback: string, meaning: string, parse: (text: string) => T | Problem): T {
-    return this.#parsed(name, fallback, meaning, parse)
+    const text = this.optional(name, meaning, fallback)
+    const usable = text === undefined || text === '' ? fallback : text
+    const value = parse(usable)
+    if (!(value instanceof Problem)) return value
+    this.#problems.push(`${name}="${clipped(usable)}" ${value.sentence}`)
+    const safe = parse(fallback)
+    if (safe instanceof Problem) throw new Error(`the default of ${name} does not parse: ${safe.sentence}`)
+    return safe
   }
 
   /** All variables that start with the prefix, the prefix taken off. One that `isGood` refuses is a problem; its value is not shown. */
@@ -151,51 +144,6 @@ export class Environment {
   finish(): void {
     if (this.#problems.length > 0) throw new ConfigError(this.#problems)
   }
-
-  #parsed<T>(name: string, fallback: string, meaning: string, parse: (text: string) => T | Problem): T {
-    const text = this.optional(name, meaning, fallback)
-    const usable = text === undefined || text === '' ? fallback : text
-    const value = parse(usable)
-    if (!(value instanceof Problem)) return value
-    this.#problems.push(`${name}="${clipped(usable)}" ${value.sentence}`)
-    const safe = parse(fallback)
-    if (safe instanceof Problem) throw new Error(`the default of ${name} does not parse: ${safe.sentence}`)
-    return safe
-  }
-}
-
-export class Problem {
-  readonly sentence: string
-  constructor(sentence: string) {
-    this.sentence = sentence
-  }
-}
-
-/** What a parser answers for a value that it refuses. */
-export function problem(sentence: string): Problem {
-  return new Problem(sentence)
-}
-
-/** A parser that throws for what it refuses, as one that answers a problem. */
-export function accepted<T>(parse: (text: string) => T): (text: string) => T | Problem {
-  return (text) => {
-    try {
-      return parse(text)
-    } catch (error) {
-      return problem(`is refused: ${messageOf(error)}`)
-    }
-  }
-}
-
-const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
-
-export function parseDurationMs(text: string): number | undefined {
-  if (/^\d{1,9}$/.test(text)) return Number(text) * 1_000
-  if (!/^(\d{1,9}(ms|s|m|h))+$/.test(text)) return undefined
-  let total = 0
-  for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h)/g))
-    total += Number(count) * (DURATION_UNITS_MS[unit ?? ''] ?? 0)
-  return total
 }
 
 function clipped(text: string): string {

@@ -1,3 +1,5 @@
-export { describeVariables, readConfig, type PodIdentity, type WorkerConfig, type ZtunnelConfig } from './config.ts'
-export { ConfigError, type Variable } from './environment.ts'
+export type { PodIdentity, WorkerConfig, ZtunnelConfig } from './config.ts'
+export { ConfigError } from './config-error.ts'
+export type { Variable } from './environment.ts'
+export { describeVariables, readConfig } from './read-config.ts'
 export { whyUnreadable } from './why-unreadable.ts'

@@ -1,0 +1,17 @@
+import { MeshError } from '@ambit/shared/errors'
+
+/** Every problem of the environment at once, one sentence each. */
+export class ConfigError extends MeshError<'invalid-configuration'> {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(
+      'invalid-configuration',
+      `invalid configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+      {
+        source: 'config',
+      },
+    )
+    this.problems = problems
+  }
+}

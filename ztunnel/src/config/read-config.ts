@@ -1,0 +1,154 @@
+import { availableParallelism } from 'node:os'
+import { parseIdentityPart } from '@ambit/shared/identity'
+import type { PodIdentity, ZtunnelConfig } from './config.ts'
+import { Environment, type Variable, type WhyUnreadable } from './environment.ts'
+import { accepted, Problem, problem } from './problem.ts'
+import { readCa } from './read-ca.ts'
+import { readKeepAlive } from './read-keep-alive.ts'
+import { readWorker } from './read-worker.ts'
+
+/**
+ * Reads Istio's variables where one exists. Throws ConfigError that lists every problem, with `whyUnreadable` also that a
+ * file cannot be read. The result is frozen.
+ */
+export function readConfig(
+  values: Readonly<Record<string, string | undefined>>,
+  whyUnreadable?: WhyUnreadable,
+): ZtunnelConfig {
+  const environment = new Environment(values, whyUnreadable && { whyUnreadable })
+  const config = read(environment)
+  environment.finish()
+  return Object.freeze(config)
+}
+
+/** The variables with default and meaning, in the order of reading, for `--help`. */
+export function describeVariables(): readonly Variable[] {
+  const environment = new Environment({}, { describing: true })
+  read(environment)
+  return environment.variables
+}
+
+function read(env: Environment): ZtunnelConfig {
+  const mode = env.oneOf(
+    'PROXY_MODE',
+    'shared',
+    ['shared', 'dedicated'],
+    'shared: the pods of a node; dedicated: one workload in the namespace of this process',
+  )
+  const dedicatedPod = readDedicatedPod(env, mode)
+  const keepAlive = readKeepAlive(env)
+  return {
+    ...readWorkers(env),
+    dedicatedPod,
+    localMesh: readLocalMesh(env),
+    localPodsPath: readPodsPath(env, mode),
+    ca: readCa(env),
+    portReuse: env.boolean(
+      'INPOD_PORT_REUSE',
+      true,
+      'SO_REUSEPORT on the listeners in pods, so that a second ztunnel can take over',
+    ),
+    drainDeadlineMs: readDrainDeadline(env),
+    hostNamespace: readHostNamespace(env, mode),
+    driftIntervalMs: env.durationMs(
+      'AMBIT_DRIFT_INTERVAL',
+      '30s',
+      'how often the redirection in the pods is checked and mended; 0s: never',
+    ),
+    crlPath: env.file('CRL_PATH', 'certificate revocation list, PEM or DER; watched', { mayComeLater: true }),
+    istioVersion: env.text('ISTIO_META_ISTIO_VERSION', 'unknown', 'tag of the metric istio_build'),
+    worker: readWorker(env, mode, keepAlive),
+  }
+}
+
+function readDedicatedPod(env: Environment, mode: string): PodIdentity | undefined {
+  const text = env.optional('PROXY_WORKLOAD_INFO', 'dedicated mode: namespace/name/service-account of the workload')
+  if (mode !== 'dedicated') return undefined
+  const [namespace, name, serviceAccount, ...rest] = (text ?? '').split('/')
+  if (!namespace || !name || !serviceAccount || rest.length > 0) {
+    env.report('PROXY_WORKLOAD_INFO must be namespace/name/service-account when PROXY_MODE=dedicated')
+    return undefined
+  }
+  for (const part of [namespace, serviceAccount]) {
+    const parsed = accepted(parseIdentityPart)(part)
+    if (parsed instanceof Problem) env.report(`PROXY_WORKLOAD_INFO="${text}" ${parsed.sentence}`)
+  }
+  return { name, namespace, serviceAccount }
+}
+
+function readLocalMesh(env: Environment): ZtunnelConfig['localMesh'] {
+  const xds = env.optional('XDS_ADDRESS', 'must be empty: this version reads the mesh from a local file only')
+  const path = env.file('LOCAL_XDS_PATH', 'file with workloads, services and policies; reloaded when it changes')
+  const inline = env.optional('LOCAL_XDS', 'the same as text')
+  if (xds)
+    env.report(
+      `XDS_ADDRESS="${xds}": discovery over xDS is not in this version; set it to nothing and use LOCAL_XDS_PATH`,
+    )
+  if (path && inline) env.report('LOCAL_XDS_PATH and LOCAL_XDS are both set: set one')
+  if (!path && !inline)
+    env.report('set LOCAL_XDS_PATH (a file) or LOCAL_XDS (its text): without it the mesh is unknown')
+  return path ? { path } : { inline: inline ?? '' }
+}
+
+function readPodsPath(env: Environment, mode: string): string | undefined {
+  const path = env.optional(
+    'LOCAL_PODS_PATH',
+    'shared mode: file that names the pods of this node and their network namespaces; reloaded when it changes',
+  )
+  if (mode === 'shared') env.checkFile('LOCAL_PODS_PATH', path || undefined)
+  if (mode === 'shared' && !path) env.report('set LOCAL_PODS_PATH: in shared mode it names the pods to capture')
+  return path || undefined
+}
+
+function readHostNamespace(env: Environment, mode: string): string | undefined {
+  const path = env.text(
+    'AMBIT_HOST_NETNS',
+    '/proc/self/ns/net',
+    'shared mode: network namespace of the node, whose own processes (kubelet probes) reach pods past the proxy; none: leave probes alone',
+  )
+  if (mode !== 'shared' || path === 'none') return undefined
+  if (!path.startsWith('/')) env.report(`AMBIT_HOST_NETNS="${path}" must be an absolute path, or none`)
+  else env.checkFile('AMBIT_HOST_NETNS', path)
+  return path
+}
+
+/** Istio: grace above 10 s leaves 5 s to spare, a smaller one 1 s; without either 5 s. */
+function readDrainDeadline(env: Environment): number {
+  const graceS = env.integer(
+    'TERMINATION_GRACE_PERIOD_SECONDS',
+    0,
+    { min: 0, max: 86_400 },
+    'grace period of the pod; 0: not known',
+  )
+  const fromGraceS = graceS === 0 ? 5 : graceS > 10 ? graceS - 5 : Math.max(graceS - 1, 1)
+  return env.durationMs(
+    'CONNECTION_TERMINATION_DEADLINE',
+    `${fromGraceS}s`,
+    'how long open connections may go on after SIGTERM; from the grace period where not set',
+  )
+}
+
+/** Worker processes: a number, `50%` of the processors, or 0 for all of them. */
+function readWorkers(env: Environment): Pick<ZtunnelConfig, 'workers' | 'workerInProcess'> {
+  const workers = env.parsed(
+    'ZTUNNEL_WORKER_THREADS',
+    '1',
+    'data worker processes: a number, a percentage of the processors, or 0 for all',
+    (text) => {
+      const processors = availableParallelism()
+      const share = /^(\d{1,3})%$/.exec(text)
+      if (share) return Math.max(1, Math.ceil((processors * Number(share[1])) / 100))
+      if (!/^\d{1,3}$/.test(text) || Number(text) > 64)
+        return problem('must be a number up to 64, or a percentage like 50%')
+      return text === '0' ? processors : Number(text)
+    },
+  )
+  const workerInProcess = env.boolean(
+    'AMBIT_WORKER_IN_PROCESS',
+    false,
+    'for profilers and debuggers: the data worker inside the control process, whose end is then that of both',
+  )
+  if (workerInProcess && workers > 1)
+    env.report(`AMBIT_WORKER_IN_PROCESS=true is for one worker: ZTUNNEL_WORKER_THREADS asks for ${workers}`)
+  return { workers, workerInProcess }
+}

@@ -1,0 +1,117 @@
+import { parseTrustDomain } from '@ambit/shared/identity'
+import { LogLevels } from '@ambit/shared/telemetry'
+import { CONNECTION_MARK, MARK_MASK } from '../linux/in-pod-rules.ts'
+import type { WorkerConfig } from './config.ts'
+import type { Environment } from './environment.ts'
+import { accepted, problem } from './problem.ts'
+import { readUserTimeout } from './read-keep-alive.ts'
+
+/** What the data workers are told. */
+export function readWorker(
+  env: Environment,
+  mode: WorkerConfig['mode'],
+  keepAlive: WorkerConfig['keepAlive'],
+): WorkerConfig {
+  return {
+    mode,
+    network: env.text('NETWORK', '', 'network of this node'),
+    nodeName: env.optional('NODE_NAME', 'name of this node; only its workloads are served') || undefined,
+    clusterId: readClusterId(env),
+    trustDomain: env.parsed(
+      'TRUST_DOMAIN',
+      'cluster.local',
+      'trust domain of the identities that the local file leaves open',
+      accepted(parseTrustDomain),
+    ),
+    packetMark: readMark(env, mode),
+    originalSource: readOriginalSource(env),
+    ipv6Enabled: env.boolean('IPV6_ENABLED', true, 'listen on IPv6 as well, and ask for IPv6 addresses of names'),
+    keepAlive,
+    userTimeoutMs: readUserTimeout(env, keepAlive),
+    poolMaxStreams: env.integer(
+      'POOL_MAX_STREAMS_PER_CONNECTION',
+      100,
+      { min: 1, max: 65_535 },
+      'streams on one pooled HBONE connection',
+    ),
+    poolIdleTimeoutMs: env.durationMs(
+      'POOL_UNUSED_RELEASE_TIMEOUT',
+      '5m',
+      'an unused pooled connection is closed after this',
+    ),
+    http2: readHttp2(env),
+    localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true, 'reach a PROXY-protocol app tunnel over loopback'),
+    responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true, 'exchange baggage headers in requests and answers'),
+    policyInfoLogging: env.boolean('AUTHZ_POLICY_INFO_LOGGING', false, 'log policy decisions at info instead of debug'),
+    postQuantumOnly: env.parsed('COMPLIANCE_POLICY', '', 'pqc: accept X25519MLKEM768 only', (text) =>
+      text === '' || text === 'pqc' ? text === 'pqc' : problem('must be pqc, or empty: no other is kept here'),
+    ),
+    io: env.oneOf(
+      'AMBIT_IO',
+      'handle',
+      ['handle', 'stream'],
+      'byte path: handle (native handles, where the self-test passes) or stream (public API, slower)',
+    ),
+    logFormat: env.oneOf('LOG_FORMAT', 'plain', ['plain', 'json'], 'format of log lines'),
+    logLevel: env.parsed(
+      'RUST_LOG',
+      'info',
+      'log level: error, warn, info, debug, or target=level, comma separated',
+      accepted((text) => new LogLevels(text).toString()),
+    ),
+  }
+}
+
+function readClusterId(env: Environment): string {
+  const preferred = env.optional('ISTIO_META_CLUSTER_ID', 'id of this cluster, as sent to the CA')
+  const plain = env.text('CLUSTER_ID', 'Kubernetes', 'the same, when ISTIO_META_CLUSTER_ID is not set')
+  return preferred || plain
+}
+
+function readMark(env: Environment, mode: string): number | undefined {
+  const text = env.optional(
+    'PACKET_MARK',
+    'SO_MARK of sockets in pods; must match the redirection rules: 1 to 4095, not 273',
+    '1337 in shared mode',
+  )
+  if (!text) return mode === 'shared' ? 1337 : undefined
+  const mark = Number(text)
+  if (Number.isInteger(mark) && mark >= 1 && mark <= MARK_MASK && mark !== CONNECTION_MARK) return mark
+  env.report(
+    `PACKET_MARK="${text}" must be a whole number from 1 to ${MARK_MASK}, for the redirection rules compare 12 bits, and not ${CONNECTION_MARK}, which they set themselves`,
+  )
+  return undefined
+}
+
+function readOriginalSource(env: Environment): boolean | undefined {
+  const text = env.optional(
+    'ENABLE_ORIG_SRC',
+    'dial the application from the client address: true, false, or unset for where possible',
+  )
+  if (text === undefined || text === '') return undefined
+  if (text !== 'true' && text !== 'false') env.report(`ENABLE_ORIG_SRC="${text}" must be true or false`)
+  return text === 'true'
+}
+
+function readHttp2(env: Environment): WorkerConfig['http2'] {
+  return {
+    streamWindowBytes: env.integer(
+      'HTTP2_STREAM_WINDOW_SIZE',
+      4_194_304,
+      { min: 65_535, max: 0x7fff_ffff },
+      'flow-control window of a stream',
+    ),
+    connectionWindowBytes: env.integer(
+      'HTTP2_CONNECTION_WINDOW_SIZE',
+      16_777_216,
+      { min: 65_535, max: 0x7fff_ffff },
+      'flow-control window of a connection',
+    ),
+    frameBytes: env.integer(
+      'HTTP2_FRAME_SIZE',
+      1_048_576,
+      { min: 16_384, max: 16_777_215 },
+      'largest frame that we accept',
+    ),
+  }
+}
