@@ -14,20 +14,17 @@ import type { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
-import { Liveness } from './liveness.ts'
+import { PeerWatch } from './peer-watch.ts'
 import { ReadingTurn } from './reading-turn.ts'
 import { ResetMemory } from './reset-memory.ts'
-import { RoundTrip } from './round-trip.ts'
 import { SendScheduler } from './send-scheduler.ts'
 import { encodeSettings } from './settings.ts'
-import { SettingsExchange } from './settings-exchange.ts'
 import { StreamIds } from './stream-ids.ts'
 import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.ts'
 
 /** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
 const MAX_DISCARDED_BYTES = 262_144
 
-const LIVENESS_PING = Buffer.from('liveness')
 const DRAIN_PING = Buffer.from('draining')
 
 /**
@@ -52,19 +49,16 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly #port: SecurePort
   readonly #dispatch: FrameDispatch
   readonly #reader: FrameReader
-  readonly #liveness: Liveness
+  readonly #watch: PeerWatch
   readonly #resets = new ResetMemory()
   readonly #turn = new ReadingTurn()
-  readonly #roundTrip: RoundTrip
   readonly #lingering = new Set<TunnelStream>()
   readonly #resolveClosed: () => void
   #state: ConnectionState = 'open'
   /** Streams above this are refused: set by the second GOAWAY of a drain. */
   #lastAcceptedId = MAX_STREAM_ID
-  #settingsExchange: SettingsExchange | undefined
   #closeTimer: Timer | undefined
   #discardedBytes = 0
-  #startedMs = 0
 
   constructor(options: ConnectionOptions) {
     const { role, port, io, limits, clock } = options
@@ -74,7 +68,6 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.leftovers = options.leftovers
     this.#port = port
     this.guard = new AbuseGuard(limits, clock)
-    this.#roundTrip = new RoundTrip(clock)
     this.send = new SendScheduler({
       port,
       slabs: io.slabs,
@@ -92,11 +85,14 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       expectPreface: role === 'server',
       maxFrameBytes: limits.maxFrameBytes,
     })
-    this.#liveness = new Liveness({
+    this.#watch = new PeerWatch({
       clock,
-      pingIntervalMs: limits.pingIntervalMs,
-      pingTimeoutMs: limits.pingTimeoutMs,
-      sendPing: () => this.send.frame(FrameType.ping, 0, 0, LIVENESS_PING),
+      limits,
+      sendPing: (payload) => this.send.frame(FrameType.ping, 0, 0, payload),
+      onNoSettings: () => {
+        const message = `no SETTINGS, or no ACK of ours, within ${limits.settingsTimeoutMs} ms`
+        this.#fail(new ConnectionError(ErrorCode.settingsTimeout, message))
+      },
       onDead: () => this.#shut('the peer does not answer PING'),
       onTick: () => {
         this.#lingering.forEach((stream) => stream.stopLingering())
@@ -130,18 +126,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   /** Sends our preface and begins to read. Once. */
   start(): void {
-    const { clock, limits } = this.#options
-    this.#startedMs = clock.now()
+    this.#watch.start()
     if (this.role === 'client') this.send.preface(CLIENT_PREFACE)
-    this.send.frame(FrameType.settings, 0, 0, encodeSettings(this.role, limits))
+    this.send.frame(FrameType.settings, 0, 0, encodeSettings(this.role, this.limits))
     const credit = this.#dispatch.initialCredit
     if (credit > 0) this.send.numberFrame(FrameType.windowUpdate, 0, credit)
-    const { settingsTimeoutMs } = limits
-    this.#settingsExchange = new SettingsExchange(clock, settingsTimeoutMs, () => {
-      const message = `no SETTINGS, or no ACK of ours, within ${settingsTimeoutMs} ms`
-      this.#fail(new ConnectionError(ErrorCode.settingsTimeout, message))
-    })
-    this.#liveness.start()
     this.#port.start(this)
   }
 
@@ -226,20 +215,17 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onSettings(): void {
-    this.#settingsExchange?.received()
+    this.#watch.settingsReceived()
     this.#options.hooks.onChange()
   }
 
   onSettingsAck(): void {
-    if (this.#settingsExchange?.acknowledged() === true) this.#roundTrip.answered(this.#startedMs)
-    else this.guard.idleFrame()
+    if (!this.#watch.settingsAcknowledged()) this.guard.idleFrame()
   }
 
   onPingAnswer(payload: Buffer): void {
     if (payload.equals(DRAIN_PING) && this.#isWarning) this.#refuseFurtherStreams()
-    else if (payload.equals(LIVENESS_PING) && this.#liveness.onAnswer())
-      this.#roundTrip.answered(this.#liveness.askedMs)
-    else this.guard.idleFrame()
+    else if (!this.#watch.pingAnswered(payload)) this.guard.idleFrame()
   }
 
   onGoaway(lastStreamId: number, h2Code: number): void {
@@ -270,7 +256,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   get windowBytes(): number {
     const { streamWindowBytes, contendedWindowBytes } = this.limits
     if (!this.contention.isPresent) return streamWindowBytes
-    return Math.min(streamWindowBytes, contendedWindowBytes * Math.max(1, this.#roundTrip.ms))
+    return Math.min(streamWindowBytes, contendedWindowBytes * Math.max(1, this.#watch.roundTripMs))
   }
 
   held(change: number): void {
@@ -384,8 +370,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #close(): void {
     const { clock, hooks, limits } = this.#options
     this.#state = 'closing'
-    this.#liveness.stop()
-    this.#settingsExchange?.stop()
+    this.#watch.stop()
     this.#closeTimer?.cancel()
     this.#closeTimer = clock.after(limits.closeTimeoutMs, () => this.#shut('closed'))
     this.send.finish(() => this.#port.end())
@@ -396,8 +381,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #shut(why: string): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
-    this.#liveness.stop()
-    this.#settingsExchange?.stop()
+    this.#watch.stop()
     this.#closeTimer?.cancel()
     this.#port.destroy()
     this.send.stop()
