@@ -7,7 +7,7 @@ import {
   type WorkloadCertificate,
 } from '@ambit/shared/certificates'
 import { SpiffeId } from '@ambit/shared/identity'
-import { silentLog } from '@ambit/shared/telemetry'
+import { silentLog } from '@ambit/shared/log'
 
 const HOUR_MS = 3_600_000
 

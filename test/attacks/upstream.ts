@@ -12,7 +12,7 @@ import {
   type OutgoingTunnel,
 } from '@ambit/shared/hbone'
 import { selectIo, type ByteIo } from '@ambit/shared/io'
-import { silentLog } from '@ambit/shared/telemetry'
+import { silentLog } from '@ambit/shared/log'
 import { Applications } from './applications.ts'
 import { identities } from './identities.ts'
 import { RawPeer } from './raw-peer.ts'

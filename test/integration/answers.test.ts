@@ -1,6 +1,6 @@
 // The application's answers go to the proxy, not to the client whose address it sees, whatever way its socket came to be.
 import { selectIo } from '@ambit/shared/io'
-import { silentLog } from '@ambit/shared/telemetry'
+import { silentLog } from '@ambit/shared/log'
 import t from 'tap'
 import { listenTcp, NetworkNamespace } from '../../ztunnel/src/linux/index.ts'
 import { startNginx, startRedis, REDIS_PORT, SECRET, WEB_PORT } from '../demo/programs.ts'

@@ -1,7 +1,7 @@
 // What ztunnel asks of Linux, in real namespaces: entering, sockets inside, rules, and what the kernel does with a queue.
 import { networkInterfaces } from 'node:os'
 import t from 'tap'
-import { silentLog } from '@ambit/shared/telemetry'
+import { silentLog } from '@ambit/shared/log'
 import { selectIo } from '@ambit/shared/io'
 import {
   addressesIn,

@@ -14,7 +14,7 @@ import {
 } from '../certificates/index.ts'
 import { systemClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
-import { silentLog, type Log } from '../telemetry/index.ts'
+import { silentLog, type Log } from '../log/index.ts'
 import { readSigningMaterial, type SigningMaterial, type SigningSource } from './authority/signing-material.ts'
 import { AuthorizationError, type CaAuthorizer, type Caller } from './authorizer/authorizer.ts'
 import { createCaClient, type CaClient, type CaClientOptions } from './client/index.ts'

@@ -2,7 +2,7 @@
 import { Buffer } from 'node:buffer'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { SpiffeId } from '../identity/index.ts'
-import { silentLog } from '../telemetry/index.ts'
+import { silentLog } from '../log/index.ts'
 import { readDer, sequence, tagged, time, unsignedInteger, type DerNode } from './der.ts'
 import { basicConstraints, extendedKeyUsage, keyUsage, subjectAltName } from './extensions.ts'
 import { issueAuthority, issueCertificate, readSigner, type LeafOptions, type Signer } from './issue-certificate.ts'

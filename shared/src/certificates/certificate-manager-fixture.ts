@@ -1,7 +1,7 @@
 // What the manager's tests share: a CA answered by hand and a manager on a fake clock.
 import { FakeClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
-import { silentLog } from '../telemetry/index.ts'
+import { silentLog } from '../log/index.ts'
 import type { CertificateFetcher } from './certificate-fetcher.ts'
 import { CertificateManager, type CertificateManagerOptions } from './certificate-manager.ts'
 import type { WorkloadCertificate } from './workload-certificate.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { silentLog, type Log } from '../telemetry/index.ts'
+import { silentLog, type Log } from '../log/index.ts'
 import { DAY_MS, HOUR_MS, idOf, settled, setUp, watch } from './certificate-manager-fixture.ts'
 import { backoffMs, refreshAtMs } from './refresh-schedule.ts'
 

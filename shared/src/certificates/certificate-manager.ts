@@ -1,7 +1,7 @@
 import type { Clock } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
-import type { Log } from '../telemetry/index.ts'
+import type { Log } from '../log/index.ts'
 import { CertificateEntry, RANK, type Priority } from './certificate-entry.ts'
 import type { CertificateFetcher } from './certificate-fetcher.ts'
 import { CertificateUnavailableError } from './certificate-unavailable.ts'

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import * as fc from 'fast-check'
 import t from 'tap'
 import { SpiffeId } from '../identity/index.ts'
-import { silentLog, type Log } from '../telemetry/index.ts'
+import { silentLog, type Log } from '../log/index.ts'
 import { authority, CLIENT, DAY, leafExtensions, NOW, oddLeaf, SERVER, workload } from './certificate-fixture.ts'
 import {
   boolean,

@@ -1,6 +1,6 @@
 import { createPrivateKey } from 'node:crypto'
 import { SpiffeId } from '../identity/index.ts'
-import type { Log } from '../telemetry/index.ts'
+import type { Log } from '../log/index.ts'
 import { CertificateError } from './certificate-error.ts'
 import { parseCertificate, type ParsedCertificate } from './parsed-certificate.ts'
 import { parsePemChain, parseX509, splitPem } from './pem.ts'

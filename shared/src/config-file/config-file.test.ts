@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { FakeClock, systemClock, type Clock } from '../clock/index.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../log/index.ts'
 import { WatchedFile, YamlError, YamlValue } from './index.ts'
 
 interface Watched {

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Clock, Timer } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../log/index.ts'
 import { stampOf, type FileStamp } from './file-stamp.ts'
 
 /** How often a file that may have changed is looked at. */

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock/index.ts'
 import type { ByteIo, SecurePort } from '../io/index.ts'
-import type { Log } from '../telemetry/index.ts'
+import type { Log } from '../log/index.ts'
 import type { HeaderField } from './hpack/index.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock/index.ts'
 import type { ByteIo } from '../io/index.ts'
-import type { Log } from '../telemetry/index.ts'
+import type { Log } from '../log/index.ts'
 import type { ClientTls, OutgoingTunnel, TunnelRequest } from './client-connection.ts'
 import { connectHbone } from './connect-hbone.ts'
 import { HboneError } from './hbone-error.ts'

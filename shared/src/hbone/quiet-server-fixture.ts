@@ -1,7 +1,7 @@
 // A server's connection whose bytes the test brings and sees, without TLS and a socket.
 import { FakeClock } from '../clock/index.ts'
 import { HeapSlab, type ByteIo, type SecurePort, type Slab } from '../io/index.ts'
-import { silentLog } from '../telemetry/index.ts'
+import { silentLog } from '../log/index.ts'
 import { HboneConnection } from './connection.ts'
 import { CLIENT_PREFACE, Flag, FRAME_HEADER_BYTES, FrameType } from './frames.ts'
 import { connectRequestBlock } from './header-block.ts'

@@ -6,7 +6,7 @@ import { secureContextFor, verifyClient, verifyServer } from '../certificates/in
 import { FakeClock } from '../clock/index.ts'
 import type { ByteIo, Splice } from '../io/index.ts'
 import { accepted, dial, eventually, listen } from '../io/io-fixture.ts'
-import { silentLog } from '../telemetry/index.ts'
+import { silentLog } from '../log/index.ts'
 import { acceptHbone, type HboneServerConnection } from './accept-hbone.ts'
 import type { HboneClientConnection } from './client-connection.ts'
 import { connectHbone } from './connect-hbone.ts'

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { silentLog } from '../telemetry/index.ts'
+import { silentLog } from '../log/index.ts'
 import type { ByteIo, Splice } from './byte-io.ts'
 import { HandleTcp } from './handle/handle-tcp.ts'
 import {

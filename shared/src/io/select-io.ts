@@ -1,5 +1,5 @@
 import { messageOf } from '../errors/index.ts'
-import type { Log } from '../telemetry/index.ts'
+import type { Log } from '../log/index.ts'
 import type { ByteIo } from './byte-io.ts'
 import { HandleIo } from './handle/handle-io.ts'
 import { loadBindings } from './handle/node-bindings.ts'

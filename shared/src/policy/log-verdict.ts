@@ -1,4 +1,4 @@
-import type { Log } from '../telemetry/index.ts'
+import type { Log } from '../log/index.ts'
 import type { Verdict } from './verdict.ts'
 
 /** Writes the events of a verdict: at debug, or at info where AUTHZ_POLICY_INFO_LOGGING asks for it (as Istio). */

@@ -2,13 +2,13 @@ import * as fc from 'fast-check'
 import t from 'tap'
 import { FakeClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
+import { silentLog } from '../log/index.ts'
 import {
   createConnectionRecorder,
   createLog,
   LogLevels,
   MAX_LINE_BYTES,
   MetricRegistry,
-  silentLog,
   type ConnectionInfo,
   type ConnectionRecorder,
   type LogFormat,

@@ -1,5 +1,5 @@
 import type { Claim } from './claim.ts'
-import type { Log } from './log.ts'
+import type { Log } from '../log/index.ts'
 
 export interface ClaimBudgetOptions {
   readonly log: Log

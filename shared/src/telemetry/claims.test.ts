@@ -2,17 +2,16 @@
 import t from 'tap'
 import { FakeClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
+import { silentLog, type LogFields } from '../log/index.ts'
 import {
   createConnectionRecorder,
   createLog,
   LogLevels,
   METRICS,
   MetricRegistry,
-  silentLog,
   type Baggage,
   type ConnectionInfo,
   type ConnectionRecorder,
-  type LogFields,
   type MetricFamily,
   type MetricRegistryOptions,
   type WorkloadLabels,

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock/index.ts'
 import { boundedLine, lineFormat, type LineFormat, type LineHead, type LogFormat } from './line-format.ts'
-import type { Log, LogFields } from './log.ts'
+import type { Log, LogFields } from '../log/index.ts'
 import { levelRank, type LogLevel, type LogLevels } from './log-levels.ts'
 import { Timestamps } from './timestamp.ts'
 

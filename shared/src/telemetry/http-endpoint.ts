@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import type { Clock } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
 import { formatSocketAddress, type SocketAddress } from '../io/index.ts'
-import type { Log } from './log.ts'
+import type { Log } from '../log/index.ts'
 import { TelemetryError } from './telemetry-error.ts'
 
 /** One answer. A string or bytes with its type. */

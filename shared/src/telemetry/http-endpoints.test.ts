@@ -5,16 +5,8 @@ import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
 import t from 'tap'
 import type { SocketAddress } from '../io/index.ts'
 import { ask, brief, closed, endpointKit, LOOPBACK, parse, PLAIN, raw } from './http-fixture.ts'
-import {
-  HttpEndpoint,
-  Readiness,
-  serveMetrics,
-  serveReadiness,
-  silentLog,
-  text,
-  type HttpHandler,
-  type LogFields,
-} from './index.ts'
+import { silentLog, type LogFields } from '../log/index.ts'
+import { HttpEndpoint, Readiness, serveMetrics, serveReadiness, text, type HttpHandler } from './index.ts'
 
 void t.test('readiness: 200 when nothing is pending, else 500 with what is', async (t) => {
   let told = 0

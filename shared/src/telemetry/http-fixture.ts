@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import { FakeClock } from '../clock/index.ts'
-import { silentLog, type HttpEndpoint } from './index.ts'
+import { silentLog } from '../log/index.ts'
+import type { HttpEndpoint } from './index.ts'
 
 export const PLAIN = 'text/plain; charset=utf-8'
 export const LOOPBACK = { address: '127.0.0.1', port: 0 }

@@ -1,4 +1,3 @@
-export { silentLog, type Log, type LogFields } from './log.ts'
 export { createLog, type LogOptions, type ScopedLog } from './create-log.ts'
 export { openLog, type OpenedLog, type OpenLogOptions } from './open-log.ts'
 export { LogLevels, type LogLevel } from './log-levels.ts'

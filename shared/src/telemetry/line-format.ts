@@ -1,4 +1,4 @@
-import type { LogFields } from './log.ts'
+import type { LogFields } from '../log/index.ts'
 import type { LogLevel } from './log-levels.ts'
 import { bare, jsonString, MAX_FIELD_CHARACTERS, message, quoted } from './log-text.ts'
 

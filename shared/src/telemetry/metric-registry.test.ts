@@ -1,15 +1,7 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import {
-  collectProcessMetrics,
-  label,
-  labelText,
-  METRICS,
-  MetricRegistry,
-  silentLog,
-  type LogFields,
-  type MetricFamily,
-} from './index.ts'
+import { silentLog, type LogFields } from '../log/index.ts'
+import { collectProcessMetrics, label, labelText, METRICS, MetricRegistry, type MetricFamily } from './index.ts'
 
 const FAMILIES: readonly MetricFamily[] = Object.values(METRICS)
 

@@ -1,7 +1,7 @@
 import { ClaimBudget } from './claim-budget.ts'
 import type { Claim } from './claim.ts'
 import { label } from './label-text.ts'
-import type { Log } from './log.ts'
+import type { Log } from '../log/index.ts'
 import type { MetricFamily } from './metric-family.ts'
 import { Series, type Counter, type Gauge } from './series.ts'
 

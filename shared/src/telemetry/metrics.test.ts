@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import t from 'tap'
 import { FakeClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
+import { silentLog } from '../log/index.ts'
 import {
   createConnectionRecorder,
   createLog,
@@ -9,7 +10,6 @@ import {
   LogLevels,
   METRICS,
   MetricRegistry,
-  silentLog,
   TRAFFIC_LABELS,
   type ConnectionInfo,
   type ConnectionRecorder,

@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import t from 'tap'
 import { FakeClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
+import { silentLog } from '../log/index.ts'
 import {
   createConnectionRecorder,
   createLog,
@@ -9,7 +10,6 @@ import {
   METRICS,
   MetricRegistry,
   OpenTally,
-  silentLog,
   type ConnectionInfo,
   type ConnectionRecorder,
   type OpenConnection,

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { FakeClock } from '@ambit/shared/clock'
 import { selectIo } from '@ambit/shared/io'
-import { MetricRegistry, METRICS, silentLog, type Log } from '@ambit/shared/telemetry'
+import { silentLog, type Log } from '@ambit/shared/log'
+import { MetricRegistry, METRICS } from '@ambit/shared/telemetry'
 import { CapturedPods } from './captured-pods.ts'
 
 const NOWHERE = {

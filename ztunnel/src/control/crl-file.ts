@@ -1,7 +1,7 @@
 import { CrlSet } from '@ambit/shared/certificates'
 import type { Clock } from '@ambit/shared/clock'
 import { WatchedFile } from '@ambit/shared/config-file'
-import type { Log } from '@ambit/shared/telemetry'
+import type { Log } from '@ambit/shared/log'
 import type { ToWorker } from '../messages.ts'
 
 export interface CrlFileOptions {

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
-import type { Log } from '@ambit/shared/telemetry'
+import type { Log } from '@ambit/shared/log'
 import type { ProbeBypass } from '../linux/index.ts'
 import type { CapturedPod } from './captured-pods.ts'
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Clock } from '@ambit/shared/clock'
 import type { SocketAddress } from '@ambit/shared/io'
+import type { Log } from '@ambit/shared/log'
 import {
   collectProcessMetrics,
   label,
@@ -9,7 +10,6 @@ import {
   serveMetrics,
   serveReadiness,
   type HttpEndpoint,
-  type Log,
   type LogLevels,
   type MetricRegistry,
   type Readiness,

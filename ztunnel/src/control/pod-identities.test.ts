@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Log } from '@ambit/shared/telemetry'
+import type { Log } from '@ambit/shared/log'
 import { PodIdentities } from './pod-identities.ts'
 
 void t.test('a pod without an identity is reported, stays who it was and harms no other', async (t) => {

@@ -1,6 +1,6 @@
 import { messageOf } from '@ambit/shared/errors'
 import { SpiffeId } from '@ambit/shared/identity'
-import type { Log } from '@ambit/shared/telemetry'
+import type { Log } from '@ambit/shared/log'
 import type { Pod } from '../messages.ts'
 
 export interface PodIdentitiesOptions {

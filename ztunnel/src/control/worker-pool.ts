@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '@ambit/shared/clock'
-import type { Log } from '@ambit/shared/telemetry'
+import type { Log } from '@ambit/shared/log'
 import type { FromWorker, ToWorker } from '../messages.ts'
 import type { DataWorker, DataWorkerEvents } from './worker-process.ts'
 

@@ -1,5 +1,6 @@
 import { FakeClock } from '@ambit/shared/clock'
-import { label, METRICS, MetricRegistry, silentLog, type MetricsDelta } from '@ambit/shared/telemetry'
+import { silentLog } from '@ambit/shared/log'
+import { label, METRICS, MetricRegistry, type MetricsDelta } from '@ambit/shared/telemetry'
 import t from 'tap'
 import { WorkerPool } from './worker-pool.ts'
 import type { DataWorker, DataWorkerEvents } from './worker-process.ts'

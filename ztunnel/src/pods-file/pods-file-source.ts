@@ -1,6 +1,6 @@
 import type { Clock } from '@ambit/shared/clock'
 import { WatchedFile } from '@ambit/shared/config-file'
-import type { Log } from '@ambit/shared/telemetry'
+import type { Log } from '@ambit/shared/log'
 import type { PodPlace } from '../control/captured-pods.ts'
 import { parsePodsFile } from './pods-file.ts'
 

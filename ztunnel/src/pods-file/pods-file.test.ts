@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { systemClock } from '@ambit/shared/clock'
-import type { Log } from '@ambit/shared/telemetry'
+import type { Log } from '@ambit/shared/log'
 import { PodsFileSource } from './index.ts'
 import { parsePodsFile } from './pods-file.ts'
 

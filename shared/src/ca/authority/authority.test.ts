@@ -13,7 +13,7 @@ import {
 } from '../../certificates/index.ts'
 import { FakeClock, systemClock } from '../../clock/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
-import { silentLog } from '../../telemetry/index.ts'
+import { silentLog } from '../../log/index.ts'
 import {
   eventually,
   keepingLog,

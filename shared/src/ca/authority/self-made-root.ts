@@ -11,7 +11,7 @@ import {
 } from '../../certificates/index.ts'
 import type { Clock, Timer } from '../../clock/index.ts'
 import { messageOf } from '../../errors/index.ts'
-import type { Log } from '../../telemetry/index.ts'
+import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
 import { writeFileAtomically } from '../write-file.ts'
 import { SigningDirectory } from './signing-directory.ts'

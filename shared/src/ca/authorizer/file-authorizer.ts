@@ -1,6 +1,6 @@
 import type { Clock } from '../../clock/index.ts'
 import type { SpiffeId } from '../../identity/index.ts'
-import type { Log } from '../../telemetry/index.ts'
+import type { Log } from '../../log/index.ts'
 import { FileWatch, fingerprintOf } from '../file-watch.ts'
 import type { CaAuthorizer, Caller } from './authorizer.ts'
 import { decide, type AuthorizerRules } from './authorizer-rules.ts'

@@ -8,7 +8,7 @@ import t from 'tap'
 import { splitPem } from '../../certificates/index.ts'
 import { systemClock } from '../../clock/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
-import { silentLog } from '../../telemetry/index.ts'
+import { silentLog } from '../../log/index.ts'
 import {
   eventually,
   newAuthority,

@@ -6,7 +6,7 @@ import t from 'tap'
 import { CertificateManager } from '../../certificates/index.ts'
 import { FakeClock, systemClock } from '../../clock/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
-import { silentLog } from '../../telemetry/index.ts'
+import { silentLog } from '../../log/index.ts'
 import {
   eventually,
   keepingLog,

@@ -8,7 +8,7 @@ import {
 import type { Clock } from '../../clock/index.ts'
 import { messageOf } from '../../errors/index.ts'
 import type { SpiffeId } from '../../identity/index.ts'
-import type { Log } from '../../telemetry/index.ts'
+import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
 import { readBearerToken, type TokenSource } from './bearer-token.ts'
 import { CaChannel, metadataOf } from './ca-channel.ts'

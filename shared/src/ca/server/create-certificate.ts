@@ -2,7 +2,7 @@ import { CertificateError, issueCertificate, readCsr, type CertificateRequest } 
 import type { Clock } from '../../clock/index.ts'
 import { MeshError, messageOf } from '../../errors/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
-import type { Log } from '../../telemetry/index.ts'
+import type { Log } from '../../log/index.ts'
 import type { SigningMaterial } from '../authority/signing-material.ts'
 import { AuthorizationError, type CaAuthorizer } from '../authorizer/authorizer.ts'
 

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { generateKeyPair, issueCertificate, parseX509 } from '../../certificates/index.ts'
 import type { Clock, Timer } from '../../clock/index.ts'
 import { messageOf } from '../../errors/index.ts'
-import type { Log } from '../../telemetry/index.ts'
+import type { Log } from '../../log/index.ts'
 import type { SigningSource } from '../authority/signing-material.ts'
 import { CONTROL_PLANE_TLS } from '../tls-parameters.ts'
 

@@ -1,6 +1,6 @@
 import { WatchedFile } from '../../config-file/index.ts'
 import type { Clock } from '../../clock/index.ts'
-import type { Log } from '../../telemetry/log.ts'
+import type { Log } from '../../log/index.ts'
 import { parseLocalFile } from './local-file.ts'
 import type { MeshResource, MeshUpdate } from '../mesh-update.ts'
 import { readInThread } from './read-in-thread.ts'

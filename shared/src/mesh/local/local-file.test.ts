@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { FakeClock, systemClock } from '../../clock/index.ts'
-import { silentLog } from '../../telemetry/index.ts'
+import { silentLog } from '../../log/index.ts'
 import type { MeshResource, MeshUpdate } from '../index.ts'
 import { LocalFileSource, parseLocalFile } from './index.ts'
 
