@@ -4,10 +4,12 @@ import { silentLog } from '@ambit/shared/log'
 import t from 'tap'
 import { listenTcp, NetworkNamespace } from '../../ztunnel/src/linux/index.ts'
 import { startNginx, startRedis, REDIS_PORT, SECRET, WEB_PORT } from '../demo/programs.ts'
-import { eventually, TestMesh } from '../kit/index.ts'
+import { command, eventually, inside, TestMesh, type Pod, type Program } from '../kit/index.ts'
 
 t.setTimeout(60_000)
 
+const SERVICE = 'default/itself.default.svc.cluster.local'
+const VIP = '10.96.0.7'
 const MARKED_PORT = 9_000
 const ALWAYS = '2'
 const NEVER = '0'
@@ -16,20 +18,43 @@ void t.test('answers of the application', async (t) => {
   const mesh = await TestMesh.create()
   try {
     const client = await mesh.addPod(await mesh.addNode('a'), 'client')
-    const server = await mesh.addPod(await mesh.addNode('b'), 'server')
+    const b = await mesh.addNode('b')
+    const server = await mesh.addPod(b, 'server', { services: { [SERVICE]: { [REDIS_PORT]: REDIS_PORT } } })
+    mesh.services.push({
+      name: 'itself',
+      namespace: 'default',
+      hostname: 'itself.default.svc.cluster.local',
+      vips: [`/${VIP}`],
+      ports: { [REDIS_PORT]: REDIS_PORT },
+    })
     startNginx(mesh, server)
     startRedis(server)
     await mesh.up()
     const set = (name: string, value: string): Promise<string> =>
       server.must(['sh', '-c', `echo ${value} > /proc/sys/net/ipv4/${name}`])
 
-    await t.test('its sockets take over the mark that routes them', async (t) => {
-      client.start('subscriber', ['redis-cli', '-h', server.v4, '-p', String(REDIS_PORT), 'subscribe', 'news'])
-      await eventually('the connection is marked', async () => {
+    await t.test("its sockets take over the mark that routes them, and never the proxy's own", async (t) => {
+      // An application that has the proxy's mark may dial anywhere past it. The pod that calls itself is dialled plainly.
+      const subscribers = [subscribe(client, server.v4), subscribe(server, VIP)]
+      const marks = async (): Promise<readonly string[]> => {
         const sockets = await server.must(['ss', '-Htne', 'state', 'established', 'sport', '=', `:${REDIS_PORT}`])
-        return sockets.includes(client.v4) && sockets.includes('fwmark:0x1111')
-      })
-      t.pass()
+        return (sockets.match(/fwmark:0x\w+/g) ?? []).toSorted()
+      }
+      await eventually('both are connected', async () => (await marks()).length === 2)
+      t.same(await marks(), ['fwmark:0x111', 'fwmark:0x1111'])
+      for (const subscriber of subscribers) await subscriber.stop()
+    })
+
+    await t.test("they do not take over marks of the pod's own rules", async (t) => {
+      await server.must(['nft', 'add table ip own; add chain ip own p { type filter hook prerouting priority -200; }'])
+      await server.must(['nft', `add rule ip own p tcp dport ${WEB_PORT} meta mark set 1`])
+      await server.must(['ip', 'rule', 'add', 'fwmark', '1', 'lookup', '133'])
+      await server.must(['ip', 'route', 'add', 'local', 'default', 'dev', 'lo', 'table', '133'])
+      const probe = ['curl', '-sS', '--noproxy', '*', '-m', '5', `http://${server.v4}:${WEB_PORT}/`]
+      t.match((await command([...inside(b.place.namespace), ...probe])).stdout, SECRET, 'a probe of the node')
+      t.match((await client.curl(server.v4, WEB_PORT)).stdout, SECRET, 'and the mesh')
+      await server.must(['nft', 'delete', 'table', 'ip', 'own'])
+      await server.must(['ip', 'rule', 'del', 'fwmark', '1'])
     })
 
     for (const takesMark of ['1', '0']) {
@@ -76,3 +101,7 @@ void t.test('answers of the application', async (t) => {
     t.same(await mesh.close(), [])
   }
 })
+
+function subscribe(by: Pod, host: string): Program {
+  return by.start('subscriber', ['redis-cli', '-h', host, '-p', String(REDIS_PORT), 'subscribe', 'news'])
+}

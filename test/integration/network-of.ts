@@ -1,6 +1,6 @@
 import { inside, must, type Pod } from '../kit/index.ts'
 
-/** Rules and routes of a namespace as text, without the link-local ones that the kernel adds when it likes. */
+/** Rules, routes and the settings of a namespace that we touch as text, without the link-local ones that the kernel adds when it likes. */
 export async function networkOf(namespace: string): Promise<string> {
   const parts = [
     ['nft', 'list', 'ruleset'],
@@ -8,6 +8,7 @@ export async function networkOf(namespace: string): Promise<string> {
     ['ip', '-6', 'rule'],
     ['ip', 'route', 'show', 'table', 'all'],
     ['ip', '-6', 'route', 'show', 'table', 'all'],
+    ['cat', '/proc/sys/net/ipv4/tcp_fwmark_accept'],
   ]
   const texts = await Promise.all(parts.map((words) => must([...inside(namespace), ...words])))
   const lines = texts.join('---\n').split('\n')

@@ -6,15 +6,13 @@ import { loopbackRouting } from './loopback-routing.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
 import { NftTable } from './nft-table.ts'
 
+/** Where an accepted socket takes over the mark of what it accepts: good with the rules for it only (see inPodRules). */
+const INHERIT_MARK = 'tcp_fwmark_accept'
 /**
- * Switched on in each pod, for IPv4 and IPv6. Where /proc/sys is read-only or the kernel is older all works without them.
- *
- * - tcp_migrate_req (Linux 5.14): a ztunnel that closes its listeners hands what waits there to its successor. Without it the
- *   listener is emptied before it closes, which leaves microseconds.
- * - tcp_fwmark_accept: an accepted socket has the mark that it was dialled with, so answers to the proxy need not be routed
- *   again packet by packet.
+ * Where the kernel moves connections that wait at a listener which closes to another listener of the port: so a ztunnel hands
+ * them to its successor (Linux 5.14). Without it the listener is emptied before it closes, which leaves microseconds.
  */
-const SYSCTLS = ['tcp_migrate_req', 'tcp_fwmark_accept']
+const MIGRATE = 'tcp_migrate_req'
 
 /** The redirection of one pod's TCP traffic to the proxy: netfilter rules and a route, in the pod's namespace. */
 export class Redirection {
@@ -50,6 +48,7 @@ export class Redirection {
   remove(): Promise<void> {
     return this.#oneAtATime(async () => {
       this.#isInstalled = false
+      setSysctl(this.#namespace, INHERIT_MARK, '0')
       await this.#table.remove(removeInPodRules())
       loopbackRouting.remove(this.#namespace)
     })
@@ -57,8 +56,9 @@ export class Redirection {
 
   async #install(): Promise<void> {
     loopbackRouting.add(this.#namespace)
-    setSysctls(this.#namespace)
+    setSysctl(this.#namespace, MIGRATE, '1')
     await this.#table.apply(inPodRules(this.#packetMark))
+    setSysctl(this.#namespace, INHERIT_MARK, '1')
     this.#isInstalled = true
   }
 
@@ -70,15 +70,14 @@ export class Redirection {
   }
 }
 
-function setSysctls(namespace: NetworkNamespace): void {
+/** For IPv4 and IPv6. Where /proc/sys is read-only, or the kernel older, all works without. */
+function setSysctl(namespace: NetworkNamespace, name: string, value: '0' | '1'): void {
+  const path = `/proc/sys/net/ipv4/${name}`
   namespace.run(() => {
-    for (const name of SYSCTLS) {
-      const path = `/proc/sys/net/ipv4/${name}`
-      try {
-        if (readFileSync(path, 'utf8').trim() !== '1') writeFileSync(path, '1')
-      } catch {
-        // Not there or not ours to write.
-      }
+    try {
+      if (readFileSync(path, 'utf8').trim() !== value) writeFileSync(path, value)
+    } catch {
+      // Not there or not ours to write.
     }
   })
 }
