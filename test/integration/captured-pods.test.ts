@@ -62,7 +62,7 @@ void t.test('capturing pods', async (t) => {
       clock,
       log,
       onListening,
-      onRemoved: () => {},
+      onRemoved: () => Promise.resolve(),
       onChanged: () => {},
     })
     t.teardown(() => pods.stop())

@@ -21,7 +21,7 @@ export class TunnelSplice implements Splice {
     return this.#tunnelIsA ? this.#stream.bytesFromApp : this.#stream.bytesToApp
   }
 
-  abort(): void {
-    this.#stream.abort()
+  abort(reset = false): void {
+    this.#stream.abort(undefined, reset)
   }
 }

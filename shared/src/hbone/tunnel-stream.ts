@@ -263,9 +263,12 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   // ---- ended from here
 
-  /** Ends both sides at once: RST_STREAM to the peer, FIN to the application. The splice ends with `reason`. */
-  abort(reason = new HboneError('aborted', 'the tunnel was ended on this side', { source: 'internal' })): void {
-    this.#fail(reason, ErrorCode.cancel, false)
+  /** Ends both sides at once: RST_STREAM to the peer, FIN or RST to the application. The splice ends with `reason`. */
+  abort(
+    reason = new HboneError('aborted', 'the tunnel was ended on this side', { source: 'internal' }),
+    resetApp = false,
+  ): void {
+    this.#fail(reason, ErrorCode.cancel, resetApp)
   }
 
   /** The application does not take the rest, and nobody waits for it any longer. */

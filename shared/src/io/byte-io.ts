@@ -45,8 +45,11 @@ export interface Splice {
   /** Bytes read from A and passed towards B so far. */
   readonly bytesAtoB: number
   readonly bytesBtoA: number
-  /** Ends both sides at once; `finished` rejects with code `aborted`. No effect after the end. */
-  abort(): void
+  /**
+   * Ends both sides at once; `finished` rejects with code `aborted`. With `reset` by RST, after which nothing more of them is on
+   * its way. No effect after the end.
+   */
+  abort(reset?: boolean): void
 }
 
 export interface ConnectOptions {

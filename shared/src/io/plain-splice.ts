@@ -34,8 +34,8 @@ export class PlainSplice implements Splice {
     return this.#b.received
   }
 
-  abort(): void {
-    this.fail(new IoError('aborted', 'splice aborted'), false)
+  abort(reset = false): void {
+    this.fail(new IoError('aborted', 'splice aborted'), reset)
   }
 
   /** One side has changed: when both directions have ended and nothing waits to be written, it is over. */

@@ -37,7 +37,7 @@ void t.test('a change that fails is logged, rejects nothing, and the next one ha
     clock,
     log,
     onListening: () => {},
-    onRemoved: () => {},
+    onRemoved: () => Promise.resolve(),
     onChanged: () => {
       if (isBroken) throw new Error('whoever is told is broken')
     },

@@ -29,8 +29,8 @@ export interface CapturedPodsOptions {
   readonly log: Log
   /** The listeners are open: hand them to every worker. */
   readonly onListening: (pod: CapturedPod) => void
-  /** The pod is gone: its connections end at once. */
-  readonly onRemoved: (pod: CapturedPod) => void
+  /** The pod goes: resolves, and never rejects, when its connections have ended. */
+  readonly onRemoved: (pod: CapturedPod) => Promise<void>
   /** After every change: `captured` and `pending` are new. */
   readonly onChanged: () => void
 }
@@ -48,7 +48,8 @@ const DEFAULT_MARK = 1_337
 
 /**
  * The pods of this node whose traffic is taken. Capturing a pod opens its listeners before any packet is redirected to
- * them; releasing it removes the redirection before they close. Bounded by the pods of the node (the file's limit).
+ * them; releasing it takes new connections past them before they close, and removes the redirection when the open connections
+ * have ended, for their bytes would leave in the clear. Bounded by the pods of the node (the file's limit).
  */
 export class CapturedPods {
   readonly #options: CapturedPodsOptions
@@ -130,7 +131,8 @@ export class CapturedPods {
         await this.#letProbesPass(captured)
         await captured.redirection?.install()
       } catch (error) {
-        this.#end(captured)
+        await this.#end(captured)
+        captured.namespace.close()
         throw error
       }
       this.#captured.set(place.uid, captured)
@@ -168,12 +170,11 @@ export class CapturedPods {
     return other ? `pod ${nameOf(other.pod)}` : this.#options.reserved.get(id)
   }
 
-  /** Nothing is redirected to the pod's listeners (any more). */
-  #end(captured: CapturedPod): void {
+  /** No new connection comes to the pod's listeners (any more): ends those that are open. */
+  async #end(captured: CapturedPod): Promise<void> {
     this.#serving.delete(captured.pod.uid)
-    this.#options.onRemoved(captured)
     closeListeners(captured.listeners)
-    captured.namespace.close()
+    await this.#options.onRemoved(captured)
   }
 
   #redirection(namespace: NetworkNamespace): Redirection | undefined {
@@ -198,9 +199,11 @@ export class CapturedPods {
     this.#pending.delete(uid)
     const captured = this.#captured.get(uid)
     if (!captured) return
+    await this.#orWarn(captured.pod, () => captured.redirection?.passNew())
+    await this.#end(captured)
     await this.#stopRedirecting(captured.pod, captured.redirection)
+    captured.namespace.close()
     this.#captured.delete(uid) // after the redirection: whoever reads that it is not captured finds it so
-    this.#end(captured)
     this.#options.stopped.add(1)
     this.#options.log.info('pod released', { pod: nameOf(captured.pod) })
   }
@@ -220,9 +223,15 @@ export class CapturedPods {
   }
 
   async #stopRedirecting(pod: Pod, redirection: Redirection | undefined): Promise<void> {
-    try {
+    await this.#orWarn(pod, async () => {
       await redirection?.remove()
       await this.#options.probes?.remove(pod.uid)
+    })
+  }
+
+  async #orWarn(pod: Pod, work: () => Promise<void> | undefined): Promise<void> {
+    try {
+      await work()
     } catch (error) {
       this.#options.log.warn('redirection not removed', { pod: nameOf(pod), error: messageOf(error) })
     }

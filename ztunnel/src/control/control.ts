@@ -123,7 +123,11 @@ export class Control {
       clock,
       log: log.scope('inpod'),
       onListening: (captured) => this.#workers.workers.forEach((process) => handOver(process, captured)),
-      onRemoved: ({ pod }) => this.#workers.broadcast({ type: 'pod-removed', uid: pod.uid }),
+      onRemoved: ({ pod }) => {
+        this.#workers.broadcast({ type: 'pod-removed', uid: pod.uid })
+        // Workers do one thing after the other: who reports has ended them.
+        return this.#reports.refresh()
+      },
       onChanged: () => this.#podsChanged(),
     })
     this.#podsFile =

@@ -94,6 +94,12 @@ table inet ${IN_POD_TABLE} {
 `
 }
 
+/** Takes no new connections; those that are open stay on their way. */
+export function passNewConnections(): string {
+  const chains = ['inbound', 'outbound'].map((name) => `chain inet ${IN_POD_TABLE} ${name}`)
+  return `add table inet ${IN_POD_TABLE}\n${chains.map((chain) => `add ${chain}\nflush ${chain}\n`).join('')}`
+}
+
 /** Removes the redirection; nothing happens where it is not there. */
 export function removeInPodRules(): string {
   return `add table inet ${IN_POD_TABLE}\ndelete table inet ${IN_POD_TABLE}\n`

@@ -24,8 +24,8 @@ export class NftTable {
     this.#generation = generation
   }
 
-  /** Removes the table by a script. Throws NftError. */
-  async remove(script: string): Promise<void> {
+  /** Changes or removes the table by a script, and looks after it no longer. Throws NftError. */
+  async leave(script: string): Promise<void> {
     this.#digest = undefined
     this.#generation = undefined
     await applyNft(this.#namespace, script)

@@ -56,7 +56,7 @@ export class ProbeBypass {
 
   #install(): Promise<void> {
     const addresses = [...this.#addresses.values()].flat()
-    return addresses.length === 0 ? this.#table.remove(removeProbeRules()) : this.#table.apply(probeRules(addresses))
+    return addresses.length === 0 ? this.#table.leave(removeProbeRules()) : this.#table.apply(probeRules(addresses))
   }
 
   /** Whoever mends must not take half of a change for someone else's. */

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { canonicalAddress } from '@ambit/shared/io'
-import { IN_POD_TABLE, inPodRules, removeInPodRules } from './in-pod-rules.ts'
+import { IN_POD_TABLE, inPodRules, passNewConnections, removeInPodRules } from './in-pod-rules.ts'
 import { loopbackRouting } from './loopback-routing.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
 import { NftTable } from './nft-table.ts'
@@ -44,12 +44,20 @@ export class Redirection {
     })
   }
 
-  /** Takes it away; the pod's new connections are direct from then on. Idempotent. */
+  /** The pod's new connections are direct from now on; those that are open stay on their way until it is taken away. */
+  passNew(): Promise<void> {
+    return this.#oneAtATime(async () => {
+      this.#isInstalled = false
+      await this.#table.leave(passNewConnections())
+    })
+  }
+
+  /** Takes it away, and every connection from its way. Idempotent. */
   remove(): Promise<void> {
     return this.#oneAtATime(async () => {
       this.#isInstalled = false
       setSysctl(this.#namespace, INHERIT_MARK, '0')
-      await this.#table.remove(removeInPodRules())
+      await this.#table.leave(removeInPodRules())
       loopbackRouting.remove(this.#namespace)
     })
   }

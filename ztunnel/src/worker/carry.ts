@@ -22,6 +22,7 @@ export class CarriedConnection implements TrackedConnection {
   readonly #cancellation = new Cancellation()
   #splice: Splice | undefined
   #closedFor: ConnectionError | undefined
+  #isReset = false
 
   constructor(
     proxy: PodProxy,
@@ -42,17 +43,18 @@ export class CarriedConnection implements TrackedConnection {
   }
 
   /** Ends it at once, whatever it is doing. The first reason counts. */
-  close(reason: ConnectionError): void {
+  close(reason: ConnectionError, reset = false): void {
     this.#closedFor ??= reason
+    this.#isReset ||= reset
     this.#cancellation.abort(reason)
-    this.#splice?.abort()
+    this.#splice?.abort(reset)
   }
 
   /** Carries bytes until both directions ended. Rejects with the first real error, or with the reason of `close`. */
   async carry(splice: Splice): Promise<void> {
     this.#splice = splice
     this.#record.attach(splice)
-    if (this.#closedFor) splice.abort()
+    if (this.#closedFor) splice.abort(this.#isReset)
     await splice.finished
     if (this.#closedFor) throw this.#closedFor
   }

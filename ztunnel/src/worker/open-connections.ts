@@ -10,8 +10,8 @@ export interface TrackedConnection extends Placed {
   readonly summarise: () => ConnectionSummary
   /** What policy is asked about; outbound connections are judged at the other end. */
   readonly facts: ConnectionFacts | undefined
-  /** Ends it at once. The reason becomes the error of the access log. */
-  close(reason: ConnectionError): void
+  /** Ends it at once, with `reset` by RST. The reason becomes the error of the access log. */
+  close(reason: ConnectionError, reset?: boolean): void
 }
 
 /** The open connections of one pod. Bounded by the pod's sockets (file descriptors) and streams per connection. */
@@ -41,8 +41,9 @@ export class OpenConnections {
     connection.close(new ConnectionError('DENY', 'connection closed due to policy change', { source: 'downstream' }))
   }
 
-  closeAll(reason: ConnectionError): void {
-    for (const connection of this.#open.list()) connection.close(reason)
+  /** By RST: where the redirection goes too, what an application still sends would leave in the clear. */
+  resetAll(reason: ConnectionError): void {
+    for (const connection of this.#open.list()) connection.close(reason, true)
   }
 
   summarise(): PodConnections {

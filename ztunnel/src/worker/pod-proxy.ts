@@ -151,7 +151,7 @@ export class PodProxy {
     if (this.#ended) return
     this.#ended = true
     this.#closeListeners()
-    this.connections.closeAll(new ConnectionError('CONNECT', 'connection closed due to connection drain'))
+    this.connections.resetAll(new ConnectionError('CONNECT', 'connection closed due to connection drain'))
     for (const tunnel of this.#tunnels.keys()) tunnel.destroy()
     this.pool.destroy()
     this.namespace.close()
