@@ -2,7 +2,7 @@ import { messageOf } from '@ambit/shared/errors'
 import { formatSocketAddress, isLinkLocal, type TcpEnd } from '@ambit/shared/io'
 import { originalDestination, zoneOf } from '../linux/index.ts'
 import { guessService, isProxyPort } from '../routing/index.ts'
-import { CarriedConnection } from './carry.ts'
+import { CarriedConnection } from './carried-connection.ts'
 import { dialApplication } from './dial.ts'
 import { refuseUnlessForwarded } from './forwarded.ts'
 import type { PodProxy } from './pod-proxy.ts'
@@ -33,7 +33,7 @@ export async function serveInboundPassthrough(proxy: PodProxy, end: TcpEnd): Pro
       },
       mutualTls: false,
     })
-    const connection = new CarriedConnection(proxy, record, {
+    const connection = new CarriedConnection(proxy.connections, record, {
       direction: 'inbound',
       summarise: () => ({
         src: formatSocketAddress(source),

@@ -6,7 +6,7 @@ import type { Workload } from '@ambit/shared/mesh'
 import type { ConnectionInfo } from '@ambit/shared/telemetry'
 import { parseAuthority, parseBaggage, parseForwardedHost, encodeProxyHeader } from '../connect-headers/index.ts'
 import { resolveInbound, type InboundTarget } from '../routing/index.ts'
-import { CarriedConnection } from './carry.ts'
+import { CarriedConnection } from './carried-connection.ts'
 import { ConnectionError } from './connection-error.ts'
 import { dialApplication } from './dial.ts'
 import { IdentityError } from './identity-error.ts'
@@ -72,16 +72,20 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
     const local = found instanceof Promise ? await found : found
     const target = whatFor(proxy, tunnel, local)
     const facts = { source, destination: target.upstream, identity: peer, network: config.network }
-    const connection = new CarriedConnection(proxy, recorder.opened(describe(proxy, tunnel, local, target)), {
-      direction: 'inbound',
-      summarise: () => ({
-        src: formatSocketAddress(source),
-        originalDst: target.forwardedHost ?? null,
-        actualDst: formatSocketAddress(target.upstream),
-        protocol: peer ? 'HBONE' : 'TCP',
-      }),
-      facts,
-    })
+    const connection = new CarriedConnection(
+      proxy.connections,
+      recorder.opened(describe(proxy, tunnel, local, target)),
+      {
+        direction: 'inbound',
+        summarise: () => ({
+          src: formatSocketAddress(source),
+          originalDst: target.forwardedHost ?? null,
+          actualDst: formatSocketAddress(target.upstream),
+          protocol: peer ? 'HBONE' : 'TCP',
+        }),
+        facts,
+      },
+    )
     const peerLeft = (): void =>
       connection.close(new ConnectionError('CONNECT', 'client disconnected before the tunnel was open'))
     tunnel.aborted.addEventListener('abort', peerLeft)

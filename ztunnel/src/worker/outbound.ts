@@ -15,7 +15,7 @@ import {
   type OutboundRequest,
   type UnresolvedRoute,
 } from '../routing/index.ts'
-import { CarriedConnection } from './carry.ts'
+import { CarriedConnection } from './carried-connection.ts'
 import { ConnectionError } from './connection-error.ts'
 import { dialFromPod } from './dial.ts'
 import { failureOfTunnel, mayTryAnother, wasLost } from './outbound-failure.ts'
@@ -47,7 +47,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     const chosen = chooseRoute(proxy, asked)
     const route = chosen.kind === 'unresolved' ? await locate(proxy, end, { asked, tried }, chosen) : chosen
     const record = recorder.opened(describe(local, proxy, source, route))
-    const connection = new CarriedConnection(proxy, record, {
+    const connection = new CarriedConnection(proxy.connections, record, {
       direction: 'outbound',
       summarise: () => ({
         src: formatSocketAddress(source),

@@ -5,8 +5,7 @@ import type { ConnectionFacts } from '@ambit/shared/policy'
 import type { OpenConnection } from '@ambit/shared/telemetry'
 import type { ConnectionSummary } from '../messages.ts'
 import { failure, type ConnectionError } from './connection-error.ts'
-import type { TrackedConnection } from './open-connections.ts'
-import type { PodProxy } from './pod-proxy.ts'
+import type { OpenConnections, TrackedConnection } from './open-connections.ts'
 
 /**
  * One connection's entry in the books: registered before policy is asked, so that no policy change can fall between the
@@ -17,7 +16,7 @@ export class CarriedConnection implements TrackedConnection {
   readonly summarise: () => ConnectionSummary
   readonly facts: ConnectionFacts | undefined
   place = NOWHERE
-  readonly #proxy: PodProxy
+  readonly #connections: OpenConnections
   readonly #record: OpenConnection
   readonly #cancellation = new Cancellation()
   #splice: Splice | undefined
@@ -25,16 +24,16 @@ export class CarriedConnection implements TrackedConnection {
   #isReset = false
 
   constructor(
-    proxy: PodProxy,
+    connections: OpenConnections,
     record: OpenConnection,
     entry: Pick<CarriedConnection, 'direction' | 'summarise' | 'facts'>,
   ) {
     this.direction = entry.direction
     this.summarise = entry.summarise
     this.facts = entry.facts
-    this.#proxy = proxy
+    this.#connections = connections
     this.#record = record
-    proxy.connections.add(this)
+    connections.add(this)
   }
 
   /** Aborted when the connection is closed from outside: policy, drain, removal of the pod. */
@@ -61,7 +60,7 @@ export class CarriedConnection implements TrackedConnection {
 
   /** Exactly once, on every path. */
   end(thrown?: unknown): void {
-    this.#proxy.connections.remove(this)
+    this.#connections.remove(this)
     this.#record.finish(thrown === undefined ? 'success' : failure(this.#closedFor ?? thrown))
   }
 }
