@@ -66,6 +66,20 @@ void t.test('files, log levels and headers are part of it too', async (t) => {
     t.match(stderr, name)
 })
 
+void t.test('a file that holds something else is part of it, as soon as it is read', async (t) => {
+  const env = { XDS_ADDRESS: '', PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'a/b/c', LOCAL_XDS_PATH: MAIN }
+  // Its ports are fixed: it gets them in a network of its own.
+  const words = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', process.execPath, MAIN]
+  for (const [variable, given] of [
+    ['LOCAL_XDS_PATH', env],
+    ['CRL_PATH', { ...env, CRL_PATH: MAIN }],
+  ] as const) {
+    const { code, stderr } = await command(words, { env: given })
+    t.equal(code, 2, variable)
+    t.match(stderr, `- ${variable}: ${MAIN}: `)
+  }
+})
+
 void t.test('arguments that mean nothing are refused', async (t) => {
   for (const words of [['proxy', 'foo'], ['proxy', 'ztunnel', 'foo'], ['version', 'foo'], ['foo']]) {
     const { code, stderr } = await startedWith({}, words)

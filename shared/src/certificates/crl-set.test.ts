@@ -171,4 +171,5 @@ void t.test('a file that cannot be used is refused, so that the last good one st
   for (const [name, content] of Object.entries(refused)) {
     t.throws(() => CrlSet.load(content), { name: 'CertificateError', code: 'bad-crl' }, name)
   }
+  t.throws(() => CrlSet.load('hello'), { message: /neither PEM .* nor DER/ })
 })

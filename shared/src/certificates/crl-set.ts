@@ -26,6 +26,8 @@ import { isAcceptedSignature, isSignedBy } from './signature-algorithm.ts'
 export const MAX_CRL_BYTES = 8 * 1024 * 1024
 const PEM_PREFIX = '-----BEGIN'
 const LABEL = 'X509 CRL'
+/** What every list in DER begins with. */
+const SEQUENCE = 0x30
 
 /**
  * The revocation lists of a CRL file, with the rules of Istio's ztunnel: what no list speaks of is not revoked, and a list
@@ -56,6 +58,11 @@ export class CrlSet {
       if (!(error instanceof CertificateError)) throw error
       throw new CertificateError('bad-crl', `A revocation list cannot be used: ${error.message}`, { cause: error })
     }
+  }
+
+  /** How many lists there are. */
+  get lists(): number {
+    return [...this.#byIssuer.values()].flat().length
   }
 
   /** How many certificates all lists revoke. */
@@ -105,7 +112,10 @@ function derOf(content: string | Buffer): Buffer[] {
   if (content.length === 0) return []
   const bytes = Buffer.from(content)
   const isPem = bytes.toString('latin1', 0, PEM_PREFIX.length) === PEM_PREFIX
-  if (!isPem) return [bytes]
+  if (!isPem) {
+    if (bytes[0] !== SEQUENCE) throw new CertificateError('malformed', `it is neither PEM (${PEM_PREFIX}…) nor DER.`)
+    return [bytes]
+  }
   return readPem(bytes.toString('latin1'), MAX_CRL_BYTES)
     .filter(({ label }) => label === LABEL)
     .map(({ der }) => der)

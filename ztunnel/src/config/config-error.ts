@@ -4,12 +4,13 @@ import { MeshError } from '@ambit/shared/errors'
 export class ConfigError extends MeshError<'invalid-configuration'> {
   readonly problems: readonly string[]
 
-  constructor(problems: readonly string[]) {
+  constructor(problems: readonly string[], cause?: unknown) {
     super(
       'invalid-configuration',
       `invalid configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
       {
         source: 'config',
+        cause,
       },
     )
     this.problems = problems

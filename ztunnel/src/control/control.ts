@@ -8,7 +8,7 @@ import { selectIo, type ByteIo } from '@ambit/shared/io'
 import { Mesh, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
 import { METRICS, MetricRegistry, openLog, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
-import type { ZtunnelConfig } from '../config/index.ts'
+import { blamedOn, type ZtunnelConfig } from '../config/index.ts'
 import { checkCapabilities, NetworkNamespace, primeThreadPool, ProbeBypass } from '../linux/index.ts'
 import type { FromWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
@@ -210,23 +210,23 @@ export class Control {
   }
 
   async #start(): Promise<void> {
+    const { localMesh, dedicatedPod } = this.#config
     this.#readiness.begin('state manager')
     this.#readiness.begin('workload proxy manager')
     await this.#observability.start()
     // Before there are workers: none of them accepts a peer without knowing who is revoked.
-    await this.#crlFile?.start()
+    await blamedOn('CRL_PATH', this.#crlFile?.start())
     this.#workers.start()
     try {
-      await this.#meshFile.start()
+      await blamedOn('path' in localMesh ? 'LOCAL_XDS_PATH' : 'LOCAL_XDS', this.#meshFile.start())
     } catch (error) {
       // Told to end while a large file was read: that is no failure.
       if (!this.#stopping) throw error
     }
     if (this.#stopping) return
     this.#readiness.done('state manager')
-    const { dedicatedPod } = this.#config
     if (dedicatedPod) await this.#pods.change([{ ...dedicatedPod, uid: 'dedicated', netns: '/proc/self/ns/net' }], [])
-    else await this.#podsFile?.start()
+    else await blamedOn('LOCAL_PODS_PATH', this.#podsFile?.start())
   }
 
   /** A new worker gets the whole state first and the listeners last: then it can serve at once. */

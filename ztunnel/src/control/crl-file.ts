@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { CrlSet } from '@ambit/shared/certificates'
 import type { Clock } from '@ambit/shared/clock'
 import { WatchedFile } from '@ambit/shared/config-file'
@@ -42,9 +43,12 @@ export class CrlFile {
   }
 
   #load(content: Buffer): void {
-    const { size } = CrlSet.load(content)
+    const { path, broadcast, log } = this.#options
+    const { lists, size } = CrlSet.load(content)
     this.#message = { type: 'crl', base64: content.toString('base64') }
-    this.#options.broadcast(this.#message)
-    this.#options.log.info(`revocation lists loaded, ${size} certificates are revoked`)
+    broadcast(this.#message)
+    if (lists > 0) log.info(`revocation lists loaded, ${size} certificates are revoked`)
+    else if (existsSync(path)) log.warn(`CRL_PATH=${path} holds no revocation list: nothing is revoked`)
+    else log.warn(`CRL_PATH=${path} does not exist: nothing is revoked until it does`)
   }
 }

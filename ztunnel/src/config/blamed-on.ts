@@ -1,0 +1,11 @@
+import { messageOf } from '@ambit/shared/errors'
+import { ConfigError } from './config-error.ts'
+
+/** What a variable gave is loaded for the first time: rejects with ConfigError, which names the variable, where that fails. */
+export async function blamedOn(variable: string, load: Promise<void> | undefined): Promise<void> {
+  try {
+    await load
+  } catch (cause) {
+    throw new ConfigError([`${variable}: ${messageOf(cause)}`], cause)
+  }
+}
