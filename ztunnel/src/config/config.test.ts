@@ -200,9 +200,10 @@ void t.test('the help describes every variable once, without problems', async (t
   t.ok(names.includes('CA_ADDRESS') && names.includes('CA_HEADER_*'))
 })
 
+const dedicated = { XDS_ADDRESS: '', LOCAL_XDS: '{}', PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'a/b/c' }
+
 function problemsOfToken(value: string): readonly string[] {
-  const dedicated = { PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'a/b/c' }
-  return problemsOf({ XDS_ADDRESS: '', LOCAL_XDS: '{}', ...dedicated, AUTH_TOKEN: value }, whyUnreadable)
+  return problemsOf({ ...dedicated, AUTH_TOKEN: value }, whyUnreadable)
 }
 
 void t.test('a token that is a path which leads nowhere is not sent as a token', async (t) => {
@@ -212,5 +213,17 @@ void t.test('a token that is a path which leads nowhere is not sent as a token',
   t.same(problemsOfToken('eyJhbGciOiJub25lIn0.e30.c2ln'), [])
   writeFileSync(path, 'secret')
   t.same(problemsOfToken(path), [])
+  t.match(problemsOfToken(directory), [/^AUTH_TOKEN=.* cannot be read: it is a directory$/])
+  rmSync(directory, { recursive: true })
+})
+
+void t.test('a token that may not be the one that is meant is warned about, without its text', async (t) => {
+  t.strictSame(readConfig({ ...dedicated, AUTH_TOKEN: 'node-a.token' }).warnings, [
+    'AUTH_TOKEN is no file, its text is used as the token',
+  ])
+  t.match(readConfig(dedicated).warnings, [/^no token: AUTH_TOKEN is not set and \S*\/istio-token does not exist/])
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-config-'))
+  writeFileSync(join(directory, 'token'), 'secret')
+  t.strictSame(readConfig({ ...dedicated, AUTH_TOKEN: join(directory, 'token') }).warnings, [])
   rmSync(directory, { recursive: true })
 })

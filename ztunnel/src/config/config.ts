@@ -61,4 +61,6 @@ export interface ZtunnelConfig {
   /** How often the redirection of the pods is checked; 0: never. */
   readonly driftIntervalMs: number
   readonly istioVersion: string
+  /** What may not be meant, to be written to the log at start. */
+  readonly warnings: readonly string[]
 }

@@ -33,6 +33,8 @@ export class Environment {
   readonly #whyUnreadable: WhyUnreadable
   readonly #problems: string[] = []
   readonly variables: Variable[] = []
+  /** What is no problem and yet may not be meant, one sentence each. */
+  readonly warnings: string[] = []
   /** True when only the help text is wanted: a variable that is missing is then no problem. */
   readonly describing: boolean
 
@@ -138,6 +140,11 @@ export class Environment {
   /** A problem that is not of one value alone, such as two variables that exclude each other. */
   report(sentence: string): void {
     if (!this.describing) this.#problems.push(sentence)
+  }
+
+  /** Says what may not be meant; whoever starts writes it to the log. */
+  warn(sentence: string): void {
+    if (!this.describing) this.warnings.push(sentence)
   }
 
   /** Throws ConfigError when anything was wrong. */

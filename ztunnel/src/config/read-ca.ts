@@ -32,12 +32,19 @@ export function readCa(env: Environment): ZtunnelConfig['ca'] {
 
 function readToken(env: Environment, token: string | undefined): ZtunnelConfig['ca']['token'] {
   if (token) {
-    if (existsSync(token)) return { path: token }
-    // No token has a slash (RFC 7519, RFC 4648 §5), so it is a path that leads nowhere.
-    if (token.includes('/')) env.checkFile('AUTH_TOKEN', token)
+    // No token has a slash (RFC 7519, RFC 4648 §5), so it may be a path that leads nowhere.
+    if (existsSync(token) || token.includes('/')) return readTokenPath(env, token)
+    env.warn('AUTH_TOKEN is no file, its text is used as the token')
     return { value: token }
   }
-  return existsSync(DEFAULT_TOKEN_PATH) ? { path: DEFAULT_TOKEN_PATH } : undefined
+  if (existsSync(DEFAULT_TOKEN_PATH)) return readTokenPath(env, DEFAULT_TOKEN_PATH)
+  env.warn(`no token: AUTH_TOKEN is not set and ${DEFAULT_TOKEN_PATH} does not exist, so the CA is asked without one`)
+  return undefined
+}
+
+function readTokenPath(env: Environment, path: string): ZtunnelConfig['ca']['token'] {
+  env.checkFile('AUTH_TOKEN', path)
+  return { path }
 }
 
 function parseHttpsAddress(text: string): string | Problem {

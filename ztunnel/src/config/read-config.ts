@@ -18,7 +18,7 @@ export function readConfig(
   const environment = new Environment(values, whyUnreadable && { whyUnreadable })
   const config = read(environment)
   environment.finish()
-  return Object.freeze(config)
+  return Object.freeze({ ...config, warnings: environment.warnings })
 }
 
 /** The variables with default and meaning, in the order of reading, for `--help`. */
@@ -28,7 +28,7 @@ export function describeVariables(): readonly Variable[] {
   return environment.variables
 }
 
-function read(env: Environment): ZtunnelConfig {
+function read(env: Environment): Omit<ZtunnelConfig, 'warnings'> {
   const mode = env.oneOf(
     'PROXY_MODE',
     'shared',

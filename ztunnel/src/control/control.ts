@@ -186,6 +186,7 @@ export class Control {
       clock: systemClock,
     })
     process.on('exit', () => logging.flushSync())
+    for (const warning of config.warnings) logging.log.warn(warning)
     await primeThreadPool()
     if (worker.mode === 'shared') checkCapabilities(worker.packetMark)
     const control = new Control(config, await selectIo({ log: logging.log, prefer: worker.io }), logging)
