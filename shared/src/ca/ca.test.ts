@@ -114,7 +114,11 @@ void t.test('strangers are refused and told nothing; the log says why', async (t
   for (const [what, caller, wanted, message] of refusals) {
     await t.rejects(
       caller.fetch(wanted, forever),
-      { code: 'signing', status: 'Unauthenticated', message: `signing gRPC error (Unauthenticated): ${message}` },
+      {
+        code: 'signing',
+        status: 'Unauthenticated',
+        message: `signing gRPC error (Unauthenticated): ${message} (the reason is in the CA's log)`,
+      },
       what,
     )
   }

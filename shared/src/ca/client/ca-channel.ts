@@ -14,6 +14,7 @@ import type { Clock } from '../../clock/index.ts'
 import { messageOf } from '../../errors/index.ts'
 import { CaError, SigningError } from '../ca-error.ts'
 import { CONTROL_PLANE_TLS } from '../tls-parameters.ts'
+import { explainFailure } from './explain-failure.ts'
 import { decodeResponse, encodeRequest, type CertificateRequestMessage } from './certificate-messages.ts'
 
 const METHOD = '/istio.v1.auth.IstioCertificateService/CreateCertificate'
@@ -171,7 +172,7 @@ function connectTimeout(error: ServiceError): SigningError {
 }
 
 function signingError(error: ServiceError): SigningError {
-  return new SigningError(nameOf(error.code), error.details, error)
+  return new SigningError(nameOf(error.code), explainFailure(error.details), error)
 }
 
 /** UNAUTHENTICATED as Unauthenticated, DEADLINE_EXCEEDED as DeadlineExceeded. */

@@ -31,7 +31,11 @@ void t.test('the client verifies the server, by address or by its other name', a
   const wanted = idOf('ns', 'a')
   await t.rejects(
     clientFor({}).fetch(wanted, forever),
-    { code: 'signing', status: 'Unavailable', message: /does not match/ },
+    {
+      code: 'signing',
+      status: 'Unavailable',
+      message: /does not match .*: \(see ALT_CA_HOSTNAME, or the CA's --serving-names\)$/,
+    },
     'wrong name',
   )
   const named = clientFor({ alternativeHostname: 'istiod.istio-system.svc' })
@@ -39,9 +43,15 @@ void t.test('the client verifies the server, by address or by its other name', a
   const foreign = clientFor({ roots: newAuthority('foreign').pem, alternativeHostname: 'istiod.istio-system.svc' })
   await t.rejects(
     foreign.fetch(wanted, forever),
-    { code: 'signing', status: 'Unavailable' },
+    {
+      code: 'signing',
+      status: 'Unavailable',
+      message: /local issuer certificate \(CA_ROOT_CA does not hold its root\)$/,
+    },
     'a root that did not sign it',
   )
+  const elsewhere = clientFor({ address: 'https://127.0.0.1:1' })
+  await t.rejects(elsewhere.fetch(wanted, forever), { code: 'signing', message: /\(see CA_ADDRESS\)$/ })
 })
 
 void t.test('roots and token are read for every call; what cannot be read leaves the old roots in use', async (t) => {
