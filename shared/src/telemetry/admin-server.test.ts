@@ -23,6 +23,7 @@ async function kit(t: Test, over: Partial<AdminOptions> = {}): Promise<Kit> {
       ...options,
       program: 'ztunnel',
       levels,
+      targets: ['access', 'ztunnel::proxy'],
       onLevels: () => void calls.push(levels.toString()),
       configDump: () => ({}),
       shutdown: () => void calls.push('shutdown'),
@@ -72,6 +73,18 @@ void t.test("log levels change as with Istio's ztunnel", async (t) => {
     steps.map(([, now]) => now),
     'every change is passed on',
   )
+})
+
+void t.test('a level for what nothing logs as is taken, as any target is, and said to mean nothing', async (t) => {
+  const { port } = await kit(t)
+  for (const known of ['access', 'ztunnel', 'ztunnel::proxy'])
+    t.notMatch((await ask(port, 'POST', `/logging?reset&level=${known}=debug`)).body, 'note', known)
+  t.same(brief(await ask(port, 'POST', '/logging?reset&level=acess=debug,ztunnel::proxy::x=warn')), [
+    200,
+    PLAIN,
+    'current log level is ztunnel::proxy::x=warn,acess=debug,info\n' +
+      'note: nothing logs as acess, ztunnel::proxy::x; targets are access, ztunnel::proxy\n',
+  ])
 })
 
 void t.test('a level that cannot be read changes nothing and is answered with help', async (t) => {

@@ -7,6 +7,8 @@ export interface AdminOptions extends Omit<HttpEndpointOptions, 'handler'> {
   /** For the title of the page. */
   readonly program: string
   readonly levels: LogLevels
+  /** What lines are logged as: a level for any other target is taken, and said to mean nothing. */
+  readonly targets: readonly string[]
   /** Called after the levels were changed, so that other processes may follow. */
   readonly onLevels: () => void
   /** What /config_dump shows; made for each request. */
@@ -56,7 +58,7 @@ function posted(help: string, route: Route): Route {
   }
 }
 
-function changeLevels({ levels, onLevels }: AdminOptions, { query }: HttpRequest): HttpReply {
+function changeLevels({ levels, targets, onLevels }: AdminOptions, { query }: HttpRequest): HttpReply {
   const level = query.get('level')
   if (query.has('reset')) levels.reset()
   try {
@@ -67,7 +69,8 @@ function changeLevels({ levels, onLevels }: AdminOptions, { query }: HttpRequest
   } finally {
     onLevels()
   }
-  return text(200, `current log level is ${levels.toString()}\n`)
+  const note = levels.noteOn(targets)
+  return text(200, `current log level is ${levels.toString()}\n${note === undefined ? '' : `note: ${note}\n`}`)
 }
 
 function shutDown({ shutdown }: AdminOptions): HttpReply {

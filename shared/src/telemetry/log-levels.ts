@@ -66,6 +66,13 @@ export class LogLevels {
     return LEVELS.indexOf(threshold)
   }
 
+  /** What is to be said where the specification in force names targets that nothing logs as; undefined where all are known. */
+  noteOn(known: readonly string[]): string | undefined {
+    const unknown = [...this.#targets.keys()].filter((prefix) => !known.some((target) => isWithin(target, prefix)))
+    if (unknown.length === 0) return undefined
+    return `nothing logs as ${unknown.join(', ')}; targets are ${known.join(', ')}`
+  }
+
   /** The specification in force: targets first (longest, then alphabetical), the bare level last: `access=debug,info`. */
   toString(): string {
     const targets = [...this.#targets].sort(([a], [b]) => b.length - a.length || (a < b ? -1 : 1))

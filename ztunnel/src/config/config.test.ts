@@ -8,6 +8,8 @@ import { whyUnreadable } from './why-unreadable.ts'
 
 const minimal = { XDS_ADDRESS: '', LOCAL_XDS_PATH: '/etc/mesh.yaml', LOCAL_PODS_PATH: '/etc/pods.yaml' }
 
+const dedicated = { XDS_ADDRESS: '', LOCAL_XDS: '{}', PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'a/b/c' }
+
 function problemsOf(values: Record<string, string>, why?: typeof whyUnreadable): readonly string[] {
   try {
     readConfig(values, why)
@@ -131,6 +133,16 @@ void t.test('what would be refused later is refused here', async (t) => {
   t.match(problemsOf({ ...longest, USER_TIMEOUT_ENABLED: 'true' }), [/^USER_TIMEOUT_ENABLED: .* 4194176 s, more than/])
 })
 
+function warningsOf(level: string): string {
+  return readConfig({ ...dedicated, RUST_LOG: level }).warnings.join()
+}
+
+void t.test('a log level for what nothing logs as is warned about', async (t) => {
+  t.match(warningsOf('acess=debug'), /RUST_LOG: nothing logs as acess; targets are access, ztunnel, ztunnel::crl/)
+  for (const level of ['off', 'access=debug,ztunnel::state=trace,ztunnel=warn'])
+    t.notMatch(warningsOf(level), 'RUST_LOG')
+})
+
 void t.test('files that cannot be read are told together, with their variables', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'ambit-config-'))
   t.teardown(() => rmSync(directory, { recursive: true }))
@@ -199,8 +211,6 @@ void t.test('the help describes every variable once, without problems', async (t
   t.equal(new Set(names).size, names.length)
   t.ok(names.includes('CA_ADDRESS') && names.includes('CA_HEADER_*'))
 })
-
-const dedicated = { XDS_ADDRESS: '', LOCAL_XDS: '{}', PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'a/b/c' }
 
 function problemsOfToken(value: string): readonly string[] {
   return problemsOf({ ...dedicated, AUTH_TOKEN: value }, whyUnreadable)

@@ -1,5 +1,6 @@
 import { parseTrustDomain } from '@ambit/shared/identity'
 import { LogLevels } from '@ambit/shared/telemetry'
+import { LOG_TARGETS } from '../log-targets.ts'
 import { CONNECTION_MARK, MARK_MASK } from '../linux/in-pod-rules.ts'
 import type { WorkerConfig } from './config.ts'
 import type { Environment } from './environment.ts'
@@ -53,13 +54,20 @@ export function readWorker(
       'byte path: handle (native handles, where the self-test passes) or stream (public API, slower)',
     ),
     logFormat: env.oneOf('LOG_FORMAT', 'plain', ['plain', 'json'], 'format of log lines'),
-    logLevel: env.parsed(
-      'RUST_LOG',
-      'info',
-      'log level: error, warn, info, debug, or target=level, comma separated',
-      accepted((text) => new LogLevels(text).toString()),
-    ),
+    logLevel: readLogLevel(env),
   }
+}
+
+function readLogLevel(env: Environment): string {
+  const levels = env.parsed(
+    'RUST_LOG',
+    'info',
+    `log level: off, error, warn, info, debug, trace, or target=level, comma separated; targets: ${LOG_TARGETS.join(', ')}`,
+    accepted((text) => new LogLevels(text)),
+  )
+  const note = levels.noteOn(LOG_TARGETS)
+  if (note !== undefined) env.warn(`RUST_LOG: ${note}`)
+  return levels.toString()
 }
 
 function readClusterId(env: Environment): string {

@@ -14,6 +14,7 @@ import {
   type MetricRegistry,
   type Readiness,
 } from '@ambit/shared/telemetry'
+import { LOG_TARGETS } from '../log-targets.ts'
 import { configDump, type ConfigDumpSources } from './config-dump.ts'
 
 /** Istio's ports in the proxy's own namespace. */
@@ -65,6 +66,7 @@ export class Observability {
         program: 'ztunnel',
         addresses: loopback(config.worker.ipv6Enabled),
         levels,
+        targets: LOG_TARGETS,
         onLevels: () => onLevels(levels.toString()),
         configDump: () => configDump(this.#options),
         shutdown: onQuit,
