@@ -1,1 +1,2 @@
 export { MeshError, messageOf, type ErrorSource, type MeshErrorOptions } from './mesh-error.ts'
+export { whyNotListening } from './why-not-listening.ts'

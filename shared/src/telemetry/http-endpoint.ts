@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../clock/index.ts'
-import { messageOf } from '../errors/index.ts'
+import { messageOf, whyNotListening } from '../errors/index.ts'
 import { formatSocketAddress, type SocketAddress } from '../io/index.ts'
 import type { Log } from '../log/index.ts'
 import { TelemetryError } from './telemetry-error.ts'
@@ -126,7 +126,7 @@ function listening(server: Server, { address, port }: SocketAddress): Promise<vo
     const failed = (error: Error): void => {
       const where = formatSocketAddress({ address, port })
       reject(
-        new TelemetryError('bad-address', `cannot listen on ${where}: ${error.message}`, {
+        new TelemetryError('bad-address', `cannot listen on ${where}: ${whyNotListening(error, port)}`, {
           source: 'config',
           cause: error,
         }),

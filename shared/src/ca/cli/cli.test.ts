@@ -172,7 +172,12 @@ void t.test('the program: help, wrong options and what keeps it from running', a
   await writeFile(authorizer, 'nodes: []')
   const second = start(t, ['--state-dir', state, '--authorizer', authorizer, '--listen', `127.0.0.1:${port}`])
   t.equal(await second.ended, 1)
-  t.match(second.output(), new RegExp(`The CA cannot listen: .*EADDRINUSE.*127.0.0.1:${port}`))
+  t.match(
+    second.output(),
+    new RegExp(
+      `The CA cannot listen \\(--listen\\): .*EADDRINUSE.*127.0.0.1:${port} \\(another one runs\\? see: ss -ltnp 'sport = :${port}'\\)`,
+    ),
+  )
   taken.close()
 })
 

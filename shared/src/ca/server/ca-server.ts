@@ -1,6 +1,6 @@
 import { createServer, type Server as TcpServer, type Socket } from 'node:net'
 import { Server, status, type sendUnaryData, type ServerUnaryCall, type UntypedHandleCall } from '@grpc/grpc-js'
-import { messageOf } from '../../errors/index.ts'
+import { messageOf, whyNotListening } from '../../errors/index.ts'
 import type { SocketAddress } from '../../io/index.ts'
 import { CaError } from '../ca-error.ts'
 import type { SigningSource } from '../authority/signing-material.ts'
@@ -206,10 +206,9 @@ function statusOf(error: unknown): { code: status; details: string } {
 
 function listening(listener: TcpServer, { address, port }: SocketAddress): Promise<void> {
   return new Promise((resolve, reject) => {
-    // The message of Node names the address.
-    listener.once('error', (cause) =>
-      reject(new CaError('listen', `The CA cannot listen: ${cause.message}`, { cause })),
-    )
+    listener.once('error', (cause) => {
+      reject(new CaError('listen', `The CA cannot listen (--listen): ${whyNotListening(cause, port)}`, { cause }))
+    })
     listener.listen({ host: address, port }, resolve)
   })
 }
