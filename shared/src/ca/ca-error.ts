@@ -10,7 +10,7 @@ import { MeshError, type ErrorSource } from '../errors/index.ts'
  * | signing | the CA refused, or could not be reached; `SigningError` has the gRPC status |
  * | bad-answer | the CA's answer is no IstioCertificateResponse |
  * | bad-authority | the CA's own certificate, key or roots cannot be used |
- * | permissions | the CA's key lies open to others |
+ * | permissions | the CA's key lies open to others, or its directory may not be written |
  * | bad-authorizer | the authorizer file cannot be used |
  * | listen | the CA cannot listen at its address |
  * | output | a file that the CA writes for others cannot be written |

@@ -3,9 +3,18 @@ import { isIPv6 } from 'node:net'
 import { systemClock } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
 import { openLog, type OpenedLog } from '../telemetry/index.ts'
-import { CaError } from './ca-error.ts'
+import { CaError, type CaErrorCode } from './ca-error.ts'
 import { caUsage, readCaOptions, type CaConfig } from './cli/ca-options.ts'
 import { runCa } from './cli/run-ca.ts'
+
+/** What was given cannot be used: exit code 2. Whatever else keeps the CA from running: 1. */
+const OF_THE_USER: ReadonlySet<CaErrorCode> = new Set([
+  'usage',
+  'bad-authorizer',
+  'bad-authority',
+  'permissions',
+  'output',
+])
 
 async function run(config: CaConfig, opened: OpenedLog): Promise<void> {
   const { log } = opened
@@ -22,7 +31,10 @@ async function run(config: CaConfig, opened: OpenedLog): Promise<void> {
   process.on('exit', () => opened.flushSync())
   const server = await runCa(config, systemClock, log)
   const { address, port } = server.address
-  log.info('ready: the CA listens', { address: isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}` })
+  log.info('ready: the CA listens', {
+    address: isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`,
+    trustDomain: config.trustDomain,
+  })
   const signal = await stopped
   log.info('stopping', { signal })
   await server.close()
@@ -37,7 +49,7 @@ try {
     await run(config, openLog({ fd: 2, format, levels, program: 'ca', clock: systemClock }))
   }
 } catch (error) {
-  const isUsage = error instanceof CaError && error.code === 'usage'
-  process.stderr.write(`ca: ${messageOf(error)}\n${isUsage ? 'See --help.\n' : ''}`)
-  process.exitCode = isUsage ? 2 : 1
+  const code = error instanceof CaError ? error.code : undefined
+  process.stderr.write(`ca: ${messageOf(error)}\n${code === 'usage' ? 'See --help.\n' : ''}`)
+  process.exitCode = code !== undefined && OF_THE_USER.has(code) ? 2 : 1
 }

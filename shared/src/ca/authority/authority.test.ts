@@ -194,6 +194,11 @@ void t.test('a root of our own is made once, kept with mode 0600, and refused wh
   t.equal(certificate?.publicKey.asymmetricKeyDetails?.namedCurve, 'prime256v1')
   t.match(certificate?.subject, /O=cluster.local/)
 
+  const { log, lines } = keepingLog()
+  const elsewhere = await openSelfMadeRoot({ ...options, trustDomain: 'other.domain', log })
+  elsewhere.close()
+  t.match(lines, [/made for the trust domain cluster\.local, and signs for other\.domain/])
+
   const again = await openSelfMadeRoot(options)
   t.equal(again.current().rootsPem, rootsPem, 'the same after a restart')
   again.close()
@@ -214,6 +219,10 @@ void t.test('a root of our own is made once, kept with mode 0600, and refused wh
 void t.test('a directory that cannot be made is told, one below others is made', async (t) => {
   const options = { trustDomain: TRUST_DOMAIN, ttlMs: YEAR_MS, clock: systemClock, log: silentLog }
   await t.rejects(openSelfMadeRoot({ ...options, stateDirectory: '/proc/ambit/ca' }), { code: 'ENOENT' })
+  await t.rejects(openSelfMadeRoot({ ...options, stateDirectory: '/sys/ambit' }), {
+    code: 'permissions',
+    message: /^This process may not write to --state-dir \/sys\/ambit: E/,
+  })
   const stateDirectory = join(await temporaryDirectory(t), 'a', 'b')
   const source = await openSelfMadeRoot({ ...options, stateDirectory })
   t.equal(await modeOf(stateDirectory), 0o700)

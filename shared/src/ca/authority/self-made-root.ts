@@ -5,7 +5,6 @@ import {
   generateKeyPair,
   issueAuthority,
   parseCertificate,
-  parsePemChain,
   readKeyPair,
   type KeyPair,
 } from '../../certificates/index.ts'
@@ -14,8 +13,9 @@ import { messageOf } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
 import { writeFileAtomically } from '../write-file.ts'
+import { certificatesOf } from './certificates-of.ts'
 import { SigningDirectory } from './signing-directory.ts'
-import type { SigningSource } from './signing-material.ts'
+import type { SigningMaterial, SigningSource } from './signing-material.ts'
 
 /** A root is renewed when less than this share of its life is left (Istio's default). */
 const RENEWAL_SHARE = 0.2
@@ -48,17 +48,22 @@ async function makeDirectory(path: string): Promise<void> {
 /**
  * A root of our own, made on first start and kept on disk: EC P-256, key with mode 0600. Renewed with the same key when a fifth of
  * its life is left, so that the old root and the new verify the same leaves; both are handed out until the old one ends.
- * Throws CaError 'permissions' when directory or key lie open, 'bad-authority' when what is there cannot be used.
+ * Throws CaError 'permissions' when directory or key lie open or may not be written, 'bad-authority' when what is there cannot be used.
  */
 export async function openSelfMadeRoot(options: SelfMadeRootOptions): Promise<SigningSource> {
   const { stateDirectory, clock, log } = options
   const directory = join(stateDirectory, 'root')
-  await makeDirectory(stateDirectory)
-  await checkPrivate(stateDirectory)
-  if (await isMissing(directory)) await makeRoot(directory, options)
-  await checkPrivate(directory)
-  await renewIfDue(directory, options)
+  try {
+    await makeDirectory(stateDirectory)
+    await checkPrivate(stateDirectory)
+    if (await isMissing(directory)) await makeRoot(directory, options)
+    await checkPrivate(directory)
+    await renewIfDue(directory, options)
+  } catch (error) {
+    throw explained(error, stateDirectory)
+  }
   const source = await SigningDirectory.open({ directory, refusesOpenKey: true, clock, log })
+  warnOfOtherDomain(source.current(), options)
   const renewal = new Renewal(directory, options)
   return {
     current: () => source.current(),
@@ -135,10 +140,12 @@ async function renewIfDue(directory: string, options: SelfMadeRootOptions): Prom
     readText(join(directory, FILES.roots)),
   ])
   const nowMs = options.clock.now()
-  const old = parsePemChain(oldPem).map((certificate) => parseCertificate(certificate))[0]
-  if (old === undefined || old.notAfterMs - nowMs > (old.notAfterMs - old.notBeforeMs) * RENEWAL_SHARE) return
+  const old = parseCertificate(certificatesOf(join(directory, FILES.certificate), oldPem)[0])
+  if (old.notAfterMs - nowMs > (old.notAfterMs - old.notBeforeMs) * RENEWAL_SHARE) return
   const renewedPem = issue(readKeyPair(privateKeyPem), options)
-  const stillValid = parsePemChain(rootsPem).filter(({ validToDate }) => validToDate.getTime() > nowMs)
+  const stillValid = certificatesOf(join(directory, FILES.roots), rootsPem).filter(
+    ({ validToDate }) => validToDate.getTime() > nowMs,
+  )
   // The bundle first: at every moment the signing certificate is among the roots.
   await writeFileAtomically(join(directory, FILES.roots), [renewedPem, ...stillValid.map(String)].join(''), 0o644)
   await writeFileAtomically(join(directory, FILES.certificate), renewedPem, 0o644)
@@ -151,13 +158,43 @@ function issue(key: Pick<KeyPair, 'privateKey' | 'publicKeyDer'>, options: SelfM
 }
 
 async function checkPrivate(path: string): Promise<void> {
-  const { mode } = await stat(path)
+  const found = await stat(path)
+  if (!found.isDirectory()) throw new CaError('bad-authority', `${path} is no directory, as --state-dir must be.`)
+  const { mode } = found
   if ((mode & 0o077) === 0) return
   const shown = (mode & 0o777).toString(8).padStart(4, '0')
   throw new CaError(
     'permissions',
     `The CA directory ${path} has mode ${shown}: others may enter it. Run chmod 700 on it, and think about who did.`,
   )
+}
+
+/** What the system says of a directory that cannot be made or written, for whoever chose it; any other error as it is. */
+function explained(error: unknown, stateDirectory: string): unknown {
+  switch (error instanceof Error && 'code' in error && error.code) {
+    case 'ENOTDIR':
+      return new CaError('bad-authority', `--state-dir ${stateDirectory} is no directory.`, { cause: error })
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new CaError(
+        'permissions',
+        `This process may not write to --state-dir ${stateDirectory}: ${messageOf(error)}.`,
+        { cause: error },
+      )
+    default:
+      return error
+  }
+}
+
+/** It signs for the new one all the same, but in its own name for ever: whoever reads it is misled. */
+function warnOfOtherDomain(
+  { signer }: SigningMaterial,
+  { stateDirectory, trustDomain, log }: SelfMadeRootOptions,
+): void {
+  const madeFor = /^O=(.*)$/mu.exec(signer.certificate.x509.subject)?.[1]
+  if (madeFor === undefined || madeFor === trustDomain) return
+  log.warn(`the root was made for the trust domain ${madeFor}, and signs for ${trustDomain}`, { stateDirectory })
 }
 
 async function readText(path: string): Promise<string> {

@@ -5,6 +5,7 @@ import { messageOf } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
 import { FileWatch, fingerprintOf } from '../file-watch.ts'
+import { certificatesOf } from './certificates-of.ts'
 import { readSigningMaterial, type SigningMaterial, type SigningSource } from './signing-material.ts'
 
 /** Longest file in bytes: revocation lists may have that many, the others are refused from 1 MiB when they are read. */
@@ -103,7 +104,14 @@ async function load({ directory, refusesOpenKey, clock, log }: SigningDirectoryO
     readIfPresent(join(directory, layout.chain)),
     readIfPresent(join(directory, CRL_FILE)),
   ])
-  return readSigningMaterial({ certificatePem, privateKeyPem, rootsPem, chainPem, crlPem }, clock.now())
+  // Each by itself first, for an error that names its file.
+  certificatesOf(join(directory, layout.certificate), certificatePem)
+  certificatesOf(join(directory, layout.roots), rootsPem)
+  try {
+    return readSigningMaterial({ certificatePem, privateKeyPem, rootsPem, chainPem, crlPem }, clock.now())
+  } catch (cause) {
+    throw new CaError('bad-authority', `${directory}: ${messageOf(cause)}`, { cause })
+  }
 }
 
 async function checkKeyMode(path: string, refuses: boolean, log: Log): Promise<void> {

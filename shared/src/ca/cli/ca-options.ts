@@ -129,7 +129,8 @@ The authorizer file:
     - serviceAccount: default/alone
       tokenFile: alone.token
 
-Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot run, 2 when options or variables are wrong.
+Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot run, 2 when options or variables are wrong or name files
+that cannot be used.
 `
 }
 

@@ -151,7 +151,7 @@ void t.test('the program: help, wrong options and what keeps it from running', a
   await chmod(state, 0o755)
   await writeFile(authorizer, 'nodes:\n  - {name: a}\n')
   const broken = start(t, ['--state-dir', state, '--authorizer', authorizer])
-  t.equal(await broken.ended, 1)
+  t.equal(await broken.ended, 2)
   t.match(broken.output(), /state has mode 0755/)
   t.match(
     broken.output(),
@@ -161,7 +161,7 @@ void t.test('the program: help, wrong options and what keeps it from running', a
 
   const fresh = join(directory, 'fresh')
   const early = start(t, ['--state-dir', fresh, '--authorizer', authorizer])
-  t.equal(await early.ended, 1)
+  t.equal(await early.ended, 2)
   await t.rejects(stat(fresh), { code: 'ENOENT' }, 'a CA that does not run makes no root')
 
   const taken = createServer().listen(0, '127.0.0.1')
@@ -179,6 +179,30 @@ void t.test('the program: help, wrong options and what keeps it from running', a
     ),
   )
   taken.close()
+})
+
+void t.test('files that cannot be used are named, with exit code 2', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const at = (name: string): string => join(directory, name)
+  await writeFile(at('authorizer.yaml'), 'nodes: []')
+  await mkdir(at('garbage/root'), { recursive: true, mode: 0o700 })
+  for (const name of ['ca-cert.pem', 'root-cert.pem', 'ca-key.pem'])
+    await writeFile(at(`garbage/root/${name}`), 'garbage', { mode: 0o600 })
+  const made = ['--state-dir', at('state'), '--authorizer', at('authorizer.yaml')]
+  for (const [words, why] of [
+    [['--state-dir', at('authorizer.yaml'), '--authorizer', at('authorizer.yaml')], /authorizer\.yaml is no directory/],
+    [
+      ['--state-dir', at('authorizer.yaml/x'), '--authorizer', at('authorizer.yaml')],
+      /authorizer\.yaml\/x is no directory/,
+    ],
+    [['--state-dir', at('garbage'), '--authorizer', at('authorizer.yaml')], /root\/ca-cert\.pem holds no certificate/],
+    [['--state-dir', at('state'), '--authorizer', at('none.yaml')], /The authorizer file .*none\.yaml cannot be read/],
+    [[...made, '--write-root', at('none/root.pem')], /cannot be written to .*none\/root\.pem/],
+  ] as const) {
+    const run = start(t, [...words])
+    t.equal(await run.ended, 2, String(why))
+    t.match(run.output(), why)
+  }
 })
 
 void t.test('the program: serves, reloads, ends at SIGTERM, and keeps its root', async (t) => {
@@ -210,6 +234,7 @@ void t.test('the program: serves, reloads, ends at SIGTERM, and keeps its root',
   first.child.kill('SIGTERM')
   t.equal(await first.ended, 0)
   t.match(first.output(), /stopping/)
+  t.match(first.output(), /ready: .* trustDomain="?cluster.local/)
   const again = start(t, [...own, '--log-format', 'json'])
   t.same(await fetchFrom(await ready(again)), roots, 'the same root after a restart')
   again.child.kill('SIGINT')
