@@ -1,4 +1,5 @@
 // PROXY_MODE=dedicated: a proxy for one workload, in the namespace that it was started in, at either end of a tunnel.
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { SECRET, startNginx, WEB_PORT } from '../demo/programs.ts'
 import { eventually, TestMesh, type Pod } from '../kit/index.ts'
@@ -6,15 +7,23 @@ import { eventually, TestMesh, type Pod } from '../kit/index.ts'
 t.setTimeout(90_000)
 
 const MARK = '1337'
-/** Who starts such a proxy directs the traffic: here all but the proxy's own, known by its mark. */
-const OUTGOING = `add table ip test
-add chain ip test output { type nat hook output priority -100; }
-add rule ip test output meta mark != ${MARK} oifname != "lo" meta l4proto tcp redirect to :15001
+/** Who starts such a proxy directs the traffic, by the rules that the README tells. */
+const RULES = rulesOfReadme()
+/** More of them, for ENABLE_ORIG_SRC=true: answers of the application are for the client's address, and go to the proxy over lo. */
+const ROUTE_BACK = `table inet ambit-dedicated-back {
+  chain route_back {
+    type route hook output priority mangle;
+    oifname "lo" meta mark ${MARK} ct state new ct mark set 0x111
+    meta mark != ${MARK} ct mark 0x111 meta mark set ct mark
+  }
+}
 `
-const INCOMING = `add table ip test
-add chain ip test prerouting { type nat hook prerouting priority -100; }
-add rule ip test prerouting iifname != "lo" tcp dport != 15008 redirect to :15006
-`
+const ROUTES = [
+  'rule add fwmark 0x111 lookup 100',
+  'route add local default dev lo table 100',
+  '-6 rule add fwmark 0x111 lookup 100',
+  '-6 route add local default dev lo table 100',
+]
 
 void t.test('dedicated mode', async (t) => {
   const mesh = await TestMesh.create()
@@ -25,15 +34,15 @@ void t.test('dedicated mode', async (t) => {
     const shared = await mesh.addPod(a, 'shared')
     const server = await mesh.addPod(b, 'server')
     const lonely = await mesh.addPod(b, 'lonely')
-    for (const pod of [server, lonely]) startNginx(mesh, pod)
-    mesh.dedicated.push(alone, lonely)
+    const seeing = await mesh.addPod(b, 'seeing')
+    for (const pod of [server, lonely, seeing]) startNginx(mesh, pod)
+    mesh.dedicated.push(alone, lonely, seeing)
     for (const pod of mesh.dedicated) pod.record['protocol'] = 'HBONE'
     await mesh.startCa()
     await Promise.all([mesh.startZtunnel(a), mesh.startZtunnel(b)])
     await mesh.enrol([shared, server])
-    await alone.run(['nft', '-f', '-'], { input: OUTGOING })
-    await lonely.run(['nft', '-f', '-'], { input: INCOMING })
-    const settings = { ENABLE_ORIG_SRC: 'false', IPV6_ENABLED: 'false', PACKET_MARK: MARK }
+    for (const pod of mesh.dedicated) await pod.must(['nft', '-f', '-'], { input: RULES })
+    const settings = { PACKET_MARK: MARK }
     const client = await mesh.startDedicated(a, alone, settings)
     const front = await mesh.startDedicated(b, lonely, settings)
 
@@ -49,8 +58,20 @@ void t.test('dedicated mode', async (t) => {
     })
 
     await t.test('a pod of a shared proxy reaches a server with a proxy of its own', async (t) => {
-      t.match((await shared.curl(lonely.v4, WEB_PORT)).stdout, `lonely says ${SECRET}`)
+      t.equal((await shared.curl(lonely.v4, WEB_PORT)).stdout.trim(), `lonely says ${SECRET} to ${lonely.v4}`)
+      t.match((await shared.curl(lonely.v6, WEB_PORT)).stdout, `lonely says ${SECRET}`)
       t.match(await front.access({ direction: 'inbound' }), { 'src.identity': shared.identity })
+    })
+
+    await t.test('with rules for the answers the application sees the address of its client', async (t) => {
+      await seeing.must(['nft', '-f', '-'], { input: ROUTE_BACK })
+      for (const route of ROUTES) await seeing.must(['ip', ...route.split(' ')])
+      await mesh.startDedicated(b, seeing, { ...settings, ENABLE_ORIG_SRC: 'true' })
+      for (const [from, to] of [
+        [shared.v4, seeing.v4],
+        [shared.v6, seeing.v6],
+      ] as const)
+        t.equal((await shared.curl(to, WEB_PORT)).stdout.trim(), `seeing says ${SECRET} to ${from}`)
     })
 
     await t.test('two of them reach each other', async (t) => {
@@ -91,6 +112,13 @@ void t.test('dedicated mode', async (t) => {
     t.same(await mesh.close(), [])
   }
 })
+
+function rulesOfReadme(): string {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const [, rules] = /```nft\n([^`]*)```/.exec(readme) ?? []
+  if (rules === undefined) throw new Error('the README has no rules for dedicated mode')
+  return rules
+}
 
 /** The web page of a pod, or nothing. */
 async function get(from: Pod, to: Pod): Promise<string> {

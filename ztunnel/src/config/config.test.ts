@@ -75,6 +75,13 @@ void t.test('every problem is reported, each with its variable', async (t) => {
   }
 })
 
+void t.test('in dedicated mode the client’s address is kept only where that is said', async (t) => {
+  const dedicated = { ...minimal, PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'default/alone/alone' }
+  t.equal(readConfig(dedicated).worker.originalSource, false)
+  t.equal(readConfig({ ...dedicated, ENABLE_ORIG_SRC: '' }).worker.originalSource, false)
+  t.equal(readConfig({ ...dedicated, ENABLE_ORIG_SRC: 'true' }).worker.originalSource, true)
+})
+
 void t.test('what cannot stand in an identity is refused', async (t) => {
   const problems = problemsOf({
     ...minimal,

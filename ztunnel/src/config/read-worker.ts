@@ -25,7 +25,7 @@ export function readWorker(
       accepted(parseTrustDomain),
     ),
     packetMark: readMark(env, mode),
-    originalSource: readOriginalSource(env),
+    originalSource: readOriginalSource(env, mode),
     ipv6Enabled: env.boolean('IPV6_ENABLED', true, 'listen on IPv6 as well, and ask for IPv6 addresses of names'),
     keepAlive,
     userTimeoutMs: readUserTimeout(env, keepAlive),
@@ -91,12 +91,17 @@ function readMark(env: Environment, mode: string): number | undefined {
   return undefined
 }
 
-function readOriginalSource(env: Environment): boolean | undefined {
+/**
+ * Istio's ztunnel asks in dedicated mode too whether the kernel permits it. But that answers only half of it: without rules that
+ * route the application's answers back, no inbound connection is carried, and in this mode the rules are not ours.
+ */
+function readOriginalSource(env: Environment, mode: WorkerConfig['mode']): boolean | undefined {
   const text = env.optional(
     'ENABLE_ORIG_SRC',
     'dial the application from the client address: true, false, or unset for where possible',
+    'false in dedicated mode',
   )
-  if (text === undefined || text === '') return undefined
+  if (text === undefined || text === '') return mode === 'dedicated' ? false : undefined
   if (text !== 'true' && text !== 'false') env.report(`ENABLE_ORIG_SRC="${text}" must be true or false`)
   return text === 'true'
 }
