@@ -9,6 +9,8 @@ t.setTimeout(90_000)
 const MARK = '1337'
 /** Who starts such a proxy directs the traffic, by the rules that the README tells. */
 const RULES = rulesOfReadme()
+/** Without the right to mark anything; as by `no_new_privs` and `capabilities: drop: [ALL]` in Kubernetes. */
+const POWERLESS = ['setpriv', '--no-new-privs', '--inh-caps=-all', '--bounding-set=-all', process.execPath]
 /** More of them, for ENABLE_ORIG_SRC=true: answers of the application are for the client's address, and go to the proxy over lo. */
 const ROUTE_BACK = `table inet ambit-dedicated-back {
   chain route_back {
@@ -35,8 +37,9 @@ void t.test('dedicated mode', async (t) => {
     const server = await mesh.addPod(b, 'server')
     const lonely = await mesh.addPod(b, 'lonely')
     const seeing = await mesh.addPod(b, 'seeing')
-    for (const pod of [server, lonely, seeing]) startNginx(mesh, pod)
-    mesh.dedicated.push(alone, lonely, seeing)
+    const weak = await mesh.addPod(b, 'weak')
+    for (const pod of [server, lonely, seeing, weak]) startNginx(mesh, pod)
+    mesh.dedicated.push(alone, lonely, seeing, weak)
     for (const pod of mesh.dedicated) pod.record['protocol'] = 'HBONE'
     await mesh.startCa()
     await Promise.all([mesh.startZtunnel(a), mesh.startZtunnel(b)])
@@ -72,6 +75,20 @@ void t.test('dedicated mode', async (t) => {
         [shared.v6, seeing.v6],
       ] as const)
         t.equal((await shared.curl(to, WEB_PORT)).stdout.trim(), `seeing says ${SECRET} to ${from}`)
+    })
+
+    await t.test('it needs no capability', async (t) => {
+      // Told apart by the user, for it can mark nothing: here all but root's connections.
+      const byUser = RULES.replace(`meta mark != ${MARK}`, 'meta skuid != 0')
+      await weak.must(['nft', '-f', '-'], { input: `delete table inet ambit-dedicated\n${byUser}` })
+      const powerless = await mesh.startDedicated(b, weak, {}, { under: POWERLESS })
+      for (const pid of [powerless.program.pid, ...(await powerless.workers())])
+        t.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /CapEff:\s0+\n[^]*NoNewPrivs:\s1/)
+      for (const address of [weak.v4, weak.v6])
+        t.match((await shared.curl(address, WEB_PORT)).stdout, `weak says ${SECRET}`)
+      const asNobody = ['setpriv', '--reuid=65534', '--clear-groups', 'curl', '-sS', '-m', '10']
+      t.match((await weak.run([...asNobody, `http://${server.v4}:${WEB_PORT}`])).stdout, `server says ${SECRET}`)
+      t.match(await powerless.access({ direction: 'outbound' }), { 'dst.identity': server.identity })
     })
 
     await t.test('two of them reach each other', async (t) => {

@@ -52,6 +52,19 @@ void t.test('namespaces, sockets and rules', async (t) => {
       t.same([...addressesIn(inPod)].sort(), [pod.v4, pod.v6].sort())
     })
 
+    await t.test('a visit at home stays there', async (t) => {
+      const own = NetworkNamespace.own()
+      t.equal(own.id, at.id)
+      t.not(own.id, inPod.id)
+      const home = Object.keys(networkInterfaces())
+      t.same(
+        own.run(() => Object.keys(networkInterfaces())),
+        home,
+      )
+      t.throws(() => own.run(fail), /in the pod/)
+      own.close()
+    })
+
     await t.test('what is no network namespace is refused by name', async (t) => {
       t.throws(() => NetworkNamespace.open('/run/netns/there-is-none'), { code: 'ENOENT' })
       t.throws(() => NetworkNamespace.open('/etc/hostname'), /\/etc\/hostname is no network namespace/)

@@ -214,6 +214,7 @@ export class TestMesh {
     node: TestNode,
     pod: Pod,
     environment: Readonly<Record<string, string>> = {},
+    start: Pick<Partial<ZtunnelStart>, 'under'> = {},
   ): Promise<ZtunnelProcess> {
     const env = {
       PROXY_MODE: 'dedicated',
@@ -221,7 +222,7 @@ export class TestMesh {
       AUTH_TOKEN: this.files.path(`token-${pod.name}`),
       ...environment,
     }
-    return this.#launch(node, env, { name: `ztunnel of ${pod.name}`, namespace: pod.place.namespace })
+    return this.#launch(node, env, { name: `ztunnel of ${pod.name}`, namespace: pod.place.namespace, ...start })
   }
 
   /**

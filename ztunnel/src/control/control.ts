@@ -188,7 +188,7 @@ export class Control {
     process.on('exit', () => logging.flushSync())
     for (const warning of config.warnings) logging.log.warn(warning)
     await primeThreadPool()
-    if (worker.mode === 'shared') checkCapabilities(worker.packetMark)
+    checkCapabilities({ entersPods: worker.mode === 'shared', packetMark: worker.packetMark })
     const control = new Control(config, await selectIo({ log: logging.log, prefer: worker.io }), logging)
     await control.#start()
     // It may not end by itself, which is when Node writes what was compiled.

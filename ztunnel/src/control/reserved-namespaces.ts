@@ -5,7 +5,7 @@ import { NetworkNamespace } from '../linux/index.ts'
  * long as this process, so that no later namespace has their ids.
  */
 export function reservedNamespaces(node: NetworkNamespace | undefined): ReadonlyMap<string, string> {
-  const own = NetworkNamespace.open('/proc/thread-self/ns/net')
+  const own = NetworkNamespace.own()
   own.close()
   return new Map([[own.id, 'ztunnel'], ...(node ? [[node.id, 'the node'] as const] : [])])
 }

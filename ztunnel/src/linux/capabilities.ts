@@ -1,7 +1,10 @@
+import { closeSync, openSync } from 'node:fs'
 import {
   AF_INET,
   checked,
+  CLONE_NEWNET,
   libcClose,
+  libcSetns,
   libcSetsockopt,
   libcSocket,
   SOCK_CLOEXEC,
@@ -9,23 +12,36 @@ import {
   SOL_SOCKET,
   SystemCallError,
 } from './libc.ts'
-import { NetworkNamespace } from './network-namespace.ts'
+import { OWN_NAMESPACE } from './network-namespace.ts'
 
 const SO_MARK = 36
 
-/** Throws where this process may not do what capturing pods needs; the message names the capability. */
-export function checkCapabilities(packetMark: number | undefined): void {
+interface Needs {
+  /** false for a proxy of the namespace that it runs in. */
+  readonly entersPods: boolean
+  readonly packetMark: number | undefined
+}
+
+/** Throws where this process may not do what it has to; the message names the capability. */
+export function checkCapabilities({ entersPods, packetMark }: Needs): void {
+  if (entersPods) checkEntering()
+  if (packetMark !== undefined) checkMarking(packetMark)
+}
+
+function checkEntering(): void {
   try {
-    const own = NetworkNamespace.open('/proc/thread-self/ns/net')
+    const own = openSync(OWN_NAMESPACE, 'r')
     try {
-      own.run(() => undefined)
+      checked(libcSetns(own, CLONE_NEWNET), 'setns')
     } finally {
-      own.close()
+      closeSync(own)
     }
   } catch (error) {
     throw missing('CAP_SYS_ADMIN', 'to enter the network namespaces of pods', error)
   }
-  if (packetMark === undefined) return
+}
+
+function checkMarking(packetMark: number): void {
   const fd = checked(libcSocket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket')
   try {
     const value = Buffer.alloc(4)

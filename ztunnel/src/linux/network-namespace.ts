@@ -4,12 +4,24 @@ import { checked, CLONE_NEWNET, libcIoctl, libcSetns } from './libc.ts'
 const NS_GET_NSTYPE = 0xb703
 const SIOCGSKNS = 0x894c
 
-let home = -1
+/** The namespace that the calling thread is in; /proc/self would be the main thread's. */
+export const OWN_NAMESPACE = '/proc/thread-self/ns/net'
 
-/** The namespace of this thread at start; /proc/self would be the main thread's. */
-function homeDescriptor(): number {
-  if (home < 0) home = openSync('/proc/thread-self/ns/net', 'r')
+let home: { readonly fd: number; readonly id: string } | undefined
+
+/** The namespace of this thread at start. */
+function homeOfThread(): { readonly fd: number; readonly id: string } {
+  if (!home) {
+    const fd = openSync(OWN_NAMESPACE, 'r')
+    home = { fd, id: idOf(fd) }
+  }
   return home
+}
+
+/** `device:inode`. */
+function idOf(fd: number): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true })
+  return `${dev}:${ino}`
 }
 
 /**
@@ -17,7 +29,7 @@ function homeDescriptor(): number {
  * this thread visits a pod would resolve names from that pod for ever. Must run before the first visit.
  */
 export async function primeThreadPool(): Promise<void> {
-  homeDescriptor()
+  homeOfThread()
   const { stat } = await import('node:fs/promises')
   await stat('/')
 }
@@ -28,14 +40,15 @@ export async function primeThreadPool(): Promise<void> {
  */
 export class NetworkNamespace {
   readonly #fd: number
+  readonly #isHome: boolean
   /** `device:inode`: equal for two descriptors of one namespace. */
   readonly id: string
   #closed = false
 
   private constructor(fd: number) {
     this.#fd = fd
-    const { dev, ino } = fstatSync(fd, { bigint: true })
-    this.id = `${dev}:${ino}`
+    this.id = idOf(fd)
+    this.#isHome = this.id === homeOfThread().id
   }
 
   /** Opens /run/netns/x or /proc/<pid>/ns/net. Throws where there is nothing, or something else. */
@@ -48,17 +61,27 @@ export class NetworkNamespace {
     return new NetworkNamespace(fd)
   }
 
-  /** The namespace that a socket was made in; so a listener that another process handed over tells its pod's namespace. */
+  /** That of this thread. */
+  static own(): NetworkNamespace {
+    return NetworkNamespace.open(OWN_NAMESPACE)
+  }
+
+  /**
+   * The namespace that a socket was made in; so a listener that another process handed over tells its pod's namespace. Takes
+   * CAP_NET_ADMIN.
+   */
   static ofSocket(fd: number): NetworkNamespace {
     return new NetworkNamespace(checked(libcIoctl(fd, SIOCGSKNS), 'SIOCGSKNS'))
   }
 
   /**
    * Runs `visit` with this thread in the namespace. `visit` must be synchronous and must not use the thread pool (no promise
-   * file system, no DNS). Sockets and child processes made in it belong to the namespace; everything else is as at home.
+   * file system, no DNS), nor visit another one. Sockets and child processes made in it belong to the namespace; everything else
+   * is as at home. Takes CAP_SYS_ADMIN, except at home.
    */
   run<T>(visit: () => T): T {
-    const back = homeDescriptor()
+    if (this.#isHome) return visit()
+    const back = homeOfThread().fd
     checked(libcSetns(this.#fd, CLONE_NEWNET), 'setns')
     try {
       return visit()

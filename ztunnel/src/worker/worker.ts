@@ -166,7 +166,7 @@ export class Worker {
   ): void {
     let proxy = this.#pods.get(pod.uid)
     if (!proxy) {
-      proxy = new PodProxy(context, pod, NetworkNamespace.ofSocket(descriptorOf(handle)))
+      proxy = new PodProxy(context, pod, namespaceOf(context, handle))
       this.#pods.set(pod.uid, proxy)
     }
     proxy.listen({ role, handle, transparent, serve: SERVE[role] })
@@ -221,6 +221,11 @@ const DRAIN_POLL_MS = 50
 function updatePolicies(policies: PolicySet, { upserts, removals }: MeshUpdate): void {
   for (const key of removals) if (key.startsWith('policy/')) policies.delete(key.slice('policy/'.length))
   for (const { kind, value } of upserts) if (kind === 'policy') policies.set(value)
+}
+
+/** Where a pod's listener was made. A dedicated proxy is where its workload is, and may lack the right to ask a socket. */
+function namespaceOf({ config }: WorkerContext, handle: unknown): NetworkNamespace {
+  return config.mode === 'dedicated' ? NetworkNamespace.own() : NetworkNamespace.ofSocket(descriptorOf(handle))
 }
 
 /** The descriptor of a socket received from the control process; needed to find the network namespace that it is in. */
