@@ -75,6 +75,11 @@ export class Mesh {
     return () => void this.#listeners.delete(listener)
   }
 
+  /** Every workload. */
+  workloads(): IterableIterator<Workload> {
+    return this.#workloads.all()
+  }
+
   workload(uid: string): Workload | undefined {
     return this.#workloads.get(uid)
   }

@@ -23,6 +23,7 @@ import { NodeCertificates } from './node-certificates.ts'
 import { Observability } from './observability.ts'
 import { PodIdentities } from './pod-identities.ts'
 import { reservedNamespaces } from './reserved-namespaces.ts'
+import { UnknownPods } from './unknown-pods.ts'
 import { WorkerInProcess } from './worker-in-process.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { WorkerProcess, type DataWorker } from './worker-process.ts'
@@ -44,6 +45,7 @@ export class Control {
   readonly #ca: CaClient
   readonly #certificates: NodeCertificates
   readonly #identities: PodIdentities
+  readonly #unknownPods: UnknownPods
   readonly #workers: WorkerPool
   readonly #reports: WorkerReports
   readonly #pods: CapturedPods
@@ -88,6 +90,12 @@ export class Control {
       trustDomainOf: ({ namespace, name, serviceAccount }) =>
         this.#mesh.localWorkload(namespace, name, serviceAccount)?.trustDomain || worker.trustDomain,
       log: log.scope('identity'),
+    })
+    this.#unknownPods = new UnknownPods({
+      mesh: this.#mesh,
+      nodeName: worker.nodeName,
+      clock,
+      log: log.scope('inpod'),
     })
     this.#workers = new WorkerPool({
       count: config.workers,
@@ -270,6 +278,7 @@ export class Control {
   #podsChanged(): void {
     if (this.#pods.pending.size === 0) this.#readiness.done('workload proxy manager')
     else this.#readiness.begin('workload proxy manager')
+    this.#unknownPods.captured([...this.#pods.captured.values()].map(({ pod }) => pod))
     this.#wantCertificates()
   }
 
@@ -289,6 +298,7 @@ export class Control {
     this.#crlFile?.stop()
     // Our reference goes first: the last one to close a listener is a worker, which accepts what waits before it does.
     this.#drift?.stop()
+    this.#unknownPods.stop()
     this.#pods.stop()
     this.#workers.broadcast({ type: 'drain', deadlineMs: drainDeadlineMs })
     await this.#workers.stop(drainDeadlineMs + KILL_MARGIN_MS)
