@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { describeVariables } from '../ztunnel/src/config/index.ts'
 import { readAuthorizerFile } from '../shared/src/ca/authorizer/read-authorizer-file.ts'
+import { parseLocalFile } from '../shared/src/mesh/local/local-file.ts'
+import { parsePodsFile } from '../ztunnel/src/pods-file/index.ts'
 import { command, must } from './kit/index.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -52,6 +54,25 @@ void t.test('the authorizer file of the README can be used after what it says be
   writeFileSync(join(directory, 'authorizer.yaml'), rules)
   const { outcome } = await readAuthorizerFile(join(directory, 'authorizer.yaml'))
   t.equal('error' in outcome ? outcome.error.message : outcome.rules.size, 2)
+})
+
+void t.test('the mesh and the pods of the README can be read, and metrics have names for them', async (t) => {
+  const readme = text('README')
+  const [, mesh = ''] = /```yaml\n(workloads:[^]*?)```/.exec(readme) ?? []
+  const [, pods = ''] = /```yaml\n(pods:[^]*?)```/.exec(readme) ?? []
+  const workloads = parseLocalFile(mesh).flatMap(({ kind, value }) => (kind === 'workload' ? [value] : []))
+  t.match(workloads, [
+    { workloadName: 'client', canonicalName: 'client' },
+    { workloadName: 'server', canonicalName: 'server' },
+  ])
+  for (const pod of parsePodsFile(pods))
+    t.ok(
+      workloads.some(
+        ({ namespace, name, serviceAccount }) =>
+          namespace === pod.namespace && name === pod.name && serviceAccount === pod.serviceAccount,
+      ),
+      pod.name,
+    )
 })
 
 void t.test('every link and every file that a document names is there', async (t) => {
