@@ -1,4 +1,5 @@
 // Which namespaces become pods and when: the room that captures them, in real namespaces, with a clock that the test moves.
+import { symlinkSync } from 'node:fs'
 import t from 'tap'
 import { FakeClock } from '@ambit/shared/clock'
 import { selectIo } from '@ambit/shared/io'
@@ -180,6 +181,39 @@ void t.test('capturing pods', async (t) => {
       t.same(await listening(elsewhere), LISTENERS, 'once where it is')
       await pods.change([], [moving.uid])
       t.same(await listening(elsewhere), [], 'no listener is forgotten')
+    })
+
+    await t.test('a pod stays captured where it was until its new namespace can be opened', async (t) => {
+      const pod = await mesh.addPod(node, 'staying')
+      const next = await mesh.addPod(node, 'next')
+      const before = await networkOf(pod.place.namespace)
+      const { pods, clock, errors } = capturing(t)
+      nft.obey()
+      await pods.change([placeOf(pod)], [])
+      const redirected = await networkOf(pod.place.namespace)
+      const nowhere = { ...placeOf(pod), netns: mesh.files.path('moved') }
+
+      await pods.change([nowhere], [pod.uid])
+      t.match(errors, [/stays captured where it was, .*moved cannot be opened/])
+      t.same([[...pods.captured.keys()], [...pods.pending.keys()]], [[pod.uid], [pod.uid]])
+      t.equal(await networkOf(pod.place.namespace), redirected)
+      await clock.advance(RETRY_MS)
+      await pods.change([placeOf(pod)], [pod.uid])
+      t.equal(errors.length, 2)
+      t.equal(pods.pending.size, 0, 'the mistake was taken back')
+
+      await pods.change([nowhere], [pod.uid])
+      symlinkSync(next.netns, nowhere.netns)
+      await clock.advance(RETRY_MS)
+      await pods.change([], [])
+      t.equal(pods.pending.size, 0)
+      t.equal(await networkOf(pod.place.namespace), before, 'let go where it was')
+      t.same(await listening(next), LISTENERS)
+
+      await pods.change([{ ...placeOf(pod), netns: `${nowhere.netns}-not` }], [pod.uid])
+      await pods.change([], [pod.uid])
+      t.same([pods.captured.size, pods.pending.size, clock.pendingTimers], [0, 0, 0])
+      t.same(await listening(next), [], 'leaving ends both')
     })
 
     await t.test("looking whether the node's rules are in place does not take a change for a stranger's", async (t) => {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Timer } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import type { ByteIo } from '@ambit/shared/io'
@@ -36,7 +37,7 @@ export interface CapturedPodsOptions {
 }
 
 export interface CapturedPod {
-  readonly pod: Pod
+  readonly pod: PodPlace
   readonly listeners: readonly PodListener[]
   readonly redirection: Redirection | undefined
   readonly namespace: NetworkNamespace
@@ -82,13 +83,23 @@ export class CapturedPods {
 
   /**
    * Resolves when the change is done, and never rejects. A pod that fails is logged, stays pending and is tried again every
-   * 5 s.
+   * 5 s. One that is in both lists moves: it stays captured where it was as long as its new namespace cannot be opened.
    */
   change(added: readonly PodPlace[], removed: readonly string[]): Promise<void> {
-    return this.#inTurn(async () => {
-      for (const uid of removed) await this.#release(uid)
-      await this.#captureAll(added)
-    })
+    return this.#inTurn(() => this.#replace(added, removed))
+  }
+
+  async #replace(added: readonly PodPlace[], removed: readonly string[]): Promise<void> {
+    const places = new Map(added.map((place) => [place.uid, place]))
+    for (const uid of removed) if (this.#isToLeave(uid, places.get(uid))) await this.#release(uid)
+    await this.#captureAll(added)
+  }
+
+  /** Whether a pod is to be let go where it is, for a new place or for none. */
+  #isToLeave(uid: string, next: PodPlace | undefined): boolean {
+    const captured = this.#captured.get(uid)
+    if (!captured || !next) return true
+    return !isDeepStrictEqual(captured.pod, next) && canBeOpened(next.netns)
   }
 
   /** Whatever goes wrong in one change, the next one has its turn. */
@@ -123,7 +134,11 @@ export class CapturedPods {
 
   async #capture(place: PodPlace): Promise<void> {
     const { log } = this.#options
-    if (this.#captured.has(place.uid)) return
+    const before = this.#captured.get(place.uid)
+    if (before) {
+      this.#stay(before, place)
+      return
+    }
     try {
       const captured = this.#serve(place)
       try {
@@ -143,6 +158,19 @@ export class CapturedPods {
       this.#pending.set(place.uid, place)
       log.error('pod not captured, trying again in 5 s', { pod: nameOf(place), error: messageOf(error) })
     }
+  }
+
+  /** A pod stays captured as it is, though it may be wanted elsewhere. */
+  #stay({ pod }: CapturedPod, wanted: PodPlace): void {
+    if (isDeepStrictEqual(pod, wanted)) {
+      this.#pending.delete(wanted.uid)
+      return
+    }
+    this.#pending.set(wanted.uid, wanted)
+    this.#options.log.error('pod stays captured where it was, trying its new network namespace again in 5 s', {
+      pod: nameOf(pod),
+      error: `${wanted.netns} cannot be opened`,
+    })
   }
 
   /** Opens the pod's listeners, all or none; they are closed by `#end`. */
@@ -243,9 +271,25 @@ export class CapturedPods {
       this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
         this.#retry = undefined
         // Who is pending is read when it is our turn: a change before us may have removed or captured some.
-        void this.#inTurn(() => this.#captureAll([...this.#pending.values()]))
+        void this.#inTurn(() => {
+          const places = [...this.#pending.values()]
+          const moving = places.filter(({ uid }) => this.#captured.has(uid))
+          return this.#replace(
+            places,
+            moving.map(({ uid }) => uid),
+          )
+        })
       })
     this.#options.onChanged()
+  }
+}
+
+function canBeOpened(netns: string): boolean {
+  try {
+    NetworkNamespace.open(netns).close()
+    return true
+  } catch {
+    return false
   }
 }
 
