@@ -1,4 +1,5 @@
 // What of a captured pod's traffic is taken and what is not, and that the capture comes, holds and goes without a trace.
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { SECRET, startNginx, startRedis, WEB_PORT, REDIS_PORT } from '../demo/programs.ts'
 import { command, eventually, inside, must, TestMesh, type TestNode } from '../kit/index.ts'
@@ -126,6 +127,18 @@ void t.test('redirection', async (t) => {
         )
       })
       for (const pod of pods) t.same(await listening(pod), [])
+    })
+
+    await t.test('where no ztunnel runs a pod is freed by hand, as the README says', async (t) => {
+      await mesh.enrol([server])
+      t.equal(await b.proxy.stop(), 0)
+      t.equal(await fromNode(a, server.v4), 'refused', 'nothing goes in the clear')
+      const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+      const [byHand = ''] = /nsenter --net=[^]*?tcp_fwmark_accept'/.exec(readme) ?? []
+      await must(['sh', '-c', byHand.replace('/run/netns/client', server.netns)])
+      t.equal(await networkOf(server.place.namespace), before[0])
+      t.equal((await server.must(['cat', '/proc/sys/net/ipv4/tcp_fwmark_accept'])).trim(), '0')
+      t.match(await fromNode(a, server.v4), SECRET)
     })
   } finally {
     t.same(await mesh.close(), [])
