@@ -16,11 +16,11 @@ void t.test('time from a kill to the next answer counts, the longest of all kill
     [110, 130],
     [200, 260],
   ]
-  t.match(recovery(load(answered), [100, 200]), { ok: true, observed: /answered 60 ms after/ })
+  t.match(recovery(load(answered), [100, 200]), { ok: true, observed: /answered 60 ms after a kill at the latest$/ })
 })
 
 void t.test('a long time is told, not judged', async (t) => {
-  t.match(recovery(load([[110, 801]]), [100]), { ok: true, observed: /701 ms .*LONGER than the promised 500 ms/ })
+  t.match(recovery(load([[110, 801]]), [100]), { ok: true, observed: /701 ms .*usually within 500 ms/ })
 })
 
 void t.test('what breaks by the kill is told; anything else is a failure', async (t) => {
