@@ -5,6 +5,9 @@ export const IN_POD_TABLE = 'ambit-inpod'
 export const PROBE_ADDRESS_V4 = '169.254.7.127'
 export const PROBE_ADDRESS_V6 = 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff'
 
+/** Local in a pod (see loopbackRouting): where its IPv6 connections are redirected to; IPv4 has 127.0.0.0/8. */
+export const CAPTURE_PREFIX_V6 = 'fd16:9254:7127:1501::'
+
 /** The bits of a packet's mark that the rules look at, as Istio's do: the others are free for whoever else marks packets. */
 export const MARK_MASK = 0xfff
 /** The mark of packets that answer a connection which the proxy dialled. */
@@ -88,10 +91,23 @@ table inet ${IN_POD_TABLE} {
     ip6 daddr fe80::/10 accept comment "redirected to ::1 it would be bound to its link still, and hang"
     oifname "lo" accept
     meta mark & ${mask} == { ${own}, ${connection} } accept
-    meta l4proto tcp redirect to :15001
+    ${captureRules().join('\n    ')}
   }
 }
 `
+}
+
+/**
+ * To port 15001 of one of many loopback addresses: which, the destination's address and port say. With one for all, as with
+ * `redirect`, two connections from one port of the application become the same to the kernel until conntrack forgets the first
+ * (120 s after its end). It gives the second another port while there is one: 64 k connections, 424 from ports below 1024.
+ * After that connections hang.
+ */
+function captureRules(): readonly string[] {
+  return Array.from({ length: 8 }, (_, n) => `tcp dport & 7 == ${n}`).flatMap((ports, n) => [
+    `${ports} dnat ip to ip daddr & 0.0.255.255 | 127.${n + 1}.0.0:15001`,
+    `${ports} dnat ip6 to ip6 daddr & ::ffff:ffff:ffff | ${CAPTURE_PREFIX_V6.replace('::', `:${n + 1}::`)} : 15001`,
+  ])
 }
 
 /** Takes no new connections; those that are open stay on their way. */

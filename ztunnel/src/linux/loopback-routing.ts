@@ -1,12 +1,15 @@
 import { constants } from 'node:os'
-import { CONNECTION_MARK, MARK_MASK } from './in-pod-rules.ts'
+import { CAPTURE_PREFIX_V6, CONNECTION_MARK, MARK_MASK } from './in-pod-rules.ts'
 import { AF_INET, AF_INET6, SystemCallError } from './libc.ts'
 import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, netlinkMessage, NLM_F_ACK, withNetlink } from './netlink.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
+import { ipv6Bytes } from './socket-address-bytes.ts'
 
 /** Istio's numbers: packets marked 0x111 look into table 100, which delivers everything locally. */
 const TABLE = 100
 const PREFERENCE = 32_764
+/** The kernel's own, of what is local. */
+const LOCAL_TABLE = 255
 
 const RTM_NEWROUTE = 24
 const RTM_DELROUTE = 25
@@ -17,9 +20,24 @@ const NLM_F_EXCL = 0x200
 const NLM_F_CREATE = 0x400
 const { EEXIST, ENOENT, ESRCH, EAFNOSUPPORT, EOPNOTSUPP, EACCES } = constants.errno
 
+interface LocalRoute {
+  readonly family: number
+  readonly table: number
+  /** Everything where undefined. */
+  readonly prefix?: { readonly bytes: Buffer; readonly bits: number }
+}
+
+/** What of the IPv6 connections is redirected arrives here, as IPv4's does at 127.0.0.0/8, which is local anyway. */
+const CAPTURE_ROUTE: LocalRoute = {
+  family: AF_INET6,
+  table: LOCAL_TABLE,
+  prefix: { bytes: ipv6Bytes(CAPTURE_PREFIX_V6), bits: 64 },
+}
+
 /**
  * "ip rule add fwmark 0x111/0xfff lookup 100; ip route replace local default dev lo table 100", for IPv4 and IPv6: replies to
- * a connection that the proxy dialled from a foreign address find back to it over lo. By rtnetlink, 0.1 ms, no ip program.
+ * a connection that the proxy dialled from a foreign address find back to it over lo. And "ip route replace local
+ * fd16:9254:7127:1501::/64 dev lo", where the rules redirect to. By rtnetlink, 0.1 ms, no ip program.
  */
 export const loopbackRouting = {
   /** Idempotent. A pod without IPv6 gets the IPv4 part only. */
@@ -30,8 +48,9 @@ export const loopbackRouting = {
           EEXIST,
           ...withoutIpv6(family),
         ])
-        if (refused === 0 || refused === EEXIST)
-          send(routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, family), withoutIpv6(family))
+        if (refused !== 0 && refused !== EEXIST) continue
+        for (const route of localRoutes(family))
+          send(routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route), withoutIpv6(family))
       }
     })
   },
@@ -43,11 +62,11 @@ export const loopbackRouting = {
       for (const family of [AF_INET, AF_INET6]) {
         const rule = send(ruleMessage(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family), [EEXIST, ...withoutIpv6(family)])
         if (rule !== 0 && rule !== EEXIST) continue
-        const route = send(routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, family), [
-          EEXIST,
-          ...withoutIpv6(family),
-        ])
-        mended ||= rule === 0 || route === 0
+        mended ||= rule === 0
+        for (const route of localRoutes(family)) {
+          const added = routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route)
+          if (send(added, [EEXIST, ...withoutIpv6(family)]) === 0) mended = true
+        }
       }
     })
     return mended ? 'mended' : 'present'
@@ -58,10 +77,15 @@ export const loopbackRouting = {
     talk(namespace, (send) => {
       for (const family of [AF_INET, AF_INET6]) {
         send(ruleMessage(RTM_DELRULE, 0, family), [ENOENT, ...withoutIpv6(family)])
-        send(routeMessage(RTM_DELROUTE, 0, family), [ESRCH, ENOENT, ...withoutIpv6(family)])
+        for (const route of localRoutes(family))
+          send(routeMessage(RTM_DELROUTE, 0, route), [ESRCH, ENOENT, ...withoutIpv6(family)])
       }
     })
   },
+}
+
+function localRoutes(family: number): readonly LocalRoute[] {
+  return [{ family, table: TABLE }, ...(family === AF_INET6 ? [CAPTURE_ROUTE] : [])]
 }
 
 function withoutIpv6(family: number): readonly number[] {
@@ -101,25 +125,42 @@ function ruleMessage(type: number, flags: number, family: number): Buffer {
 }
 
 /** struct rtmsg and its attributes (linux/rtnetlink.h). */
-function routeMessage(type: number, flags: number, family: number): Buffer {
+function routeMessage(type: number, flags: number, { family, table, prefix }: LocalRoute): Buffer {
   const RTPROT_BOOT = 3
   const RT_SCOPE_HOST = 254
   const RTN_LOCAL = 2
-  const header = Buffer.from([family, 0, 0, 0, TABLE, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL, 0, 0, 0, 0])
+  const header = Buffer.from([
+    family,
+    prefix?.bits ?? 0,
+    0,
+    0,
+    table,
+    RTPROT_BOOT,
+    RT_SCOPE_HOST,
+    RTN_LOCAL,
+    0,
+    0,
+    0,
+    0,
+  ])
+  const RTA_DST = 1
   const RTA_OIF = 4
   const RTA_TABLE = 15
   const LOOPBACK_INTERFACE = 1
   return netlinkMessage(type, NLM_F_ACK | flags, [
     header,
+    ...(prefix === undefined ? [] : [attribute(RTA_DST, prefix.bytes)]),
     attribute(RTA_OIF, LOOPBACK_INTERFACE),
-    attribute(RTA_TABLE, TABLE),
+    attribute(RTA_TABLE, table),
   ])
 }
 
-function attribute(type: number, value: number): Buffer {
-  const bytes = Buffer.alloc(8)
-  bytes.writeUInt16LE(bytes.length, 0)
-  bytes.writeUInt16LE(type, 2)
-  bytes.writeUInt32LE(value, 4)
-  return bytes
+/** struct rtattr; a number is one of 32 bits. */
+function attribute(type: number, value: number | Buffer): Buffer {
+  const header = Buffer.alloc(4)
+  const payload = typeof value === 'number' ? Buffer.alloc(4) : value
+  if (typeof value === 'number') payload.writeUInt32LE(value)
+  header.writeUInt16LE(header.length + payload.length, 0)
+  header.writeUInt16LE(type, 2)
+  return Buffer.concat([header, payload])
 }

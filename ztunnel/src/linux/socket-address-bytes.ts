@@ -8,9 +8,14 @@ export function encodeSocketAddress({ address, port }: SocketAddress): Buffer {
   const bytes = Buffer.alloc(family === 6 ? 28 : 16)
   bytes.writeUInt16LE(family === 6 ? AF_INET6 : AF_INET, 0)
   bytes.writeUInt16BE(port, 2)
-  if (family === 6) bytes.write(addressBits(address).toString(16).padStart(32, '0'), 8, 'hex')
+  if (family === 6) ipv6Bytes(address).copy(bytes, 8)
   else bytes.writeUInt32BE(ipv4Bits(address), 4)
   return bytes
+}
+
+/** struct in6_addr: 16 bytes. */
+export function ipv6Bytes(address: string): Buffer {
+  return Buffer.from(addressBits(address).toString(16).padStart(32, '0'), 'hex')
 }
 
 /** The address in a struct sockaddr, canonical. Throws for another family. */

@@ -1,0 +1,31 @@
+// A pod may connect from one port to many places, one after the other, as it may without the mesh.
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { Talker, TestMesh } from '../kit/index.ts'
+
+t.setTimeout(60_000)
+
+const PROGRAM = fileURLToPath(new URL('programs/one-connection-a-port.ts', import.meta.url))
+const PORT = 9_000
+/** Where two of these ports' connections look the same to the kernel, it may choose among these alone for the second. */
+const [FIRST, LAST] = [600, 1_023]
+
+void t.test('ports of a client', async (t) => {
+  const mesh = await TestMesh.create()
+  try {
+    const client = await mesh.addPod(await mesh.addNode('a'), 'client')
+    const b = await mesh.addNode('b')
+    const servers = [await mesh.addPod(b, 'one'), await mesh.addPod(b, 'other')]
+    for (const server of servers) await (await Talker.start(server)).listen(PORT, { echo: true })
+    await mesh.up()
+    for (const family of ['v4', 'v6'] as const)
+      await t.test(`all of them are used towards two servers, over IP${family}`, async (t) => {
+        const hosts = servers.map((server) => server[family])
+        const words = [process.execPath, PROGRAM, `${FIRST}`, `${LAST}`, `${PORT}`, ...hosts]
+        const { stdout, stderr } = await client.run(words, { timeoutMs: 30_000 })
+        t.equal(stdout + stderr, hosts.map((host) => `${host} ${LAST - FIRST + 1}\n`).join(''))
+      })
+  } finally {
+    await mesh.close()
+  }
+})
