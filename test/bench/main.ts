@@ -16,7 +16,7 @@ import { newConnections } from './work/new-connections.ts'
 import { rps1, rps64 } from './work/requests.ts'
 
 const TUNNELS = [1_000, 10_000] as const
-/** V8 compiles for seconds: after 1 s a new connection costs http2 0.43 ms of CPU and hbone 0.56, after 10 s 0.36 and 0.33. */
+/** V8 compiles for seconds; see also Measurement.warmUpSeconds. */
 const WARM_UP_S = 5
 
 const { values, positionals } = parseArgs({
@@ -69,7 +69,8 @@ process.exit()
 async function measureAll({ mesh: built, variants }: Stage): Promise<void> {
   const all: readonly Measurement[] = [bulk1, bulk8, rps1, rps64, latency(built), newConnections(built), mixed]
   const wanted = all.filter(({ name }) => isWanted(name))
-  for (const work of wanted) for (const variant of variants) await work.measure(variant, new Samples(), WARM_UP_S)
+  for (const work of wanted)
+    for (const variant of variants) await work.measure(variant, new Samples(), work.warmUpSeconds ?? WARM_UP_S)
   for (let run = 1; run <= runs; run++) {
     for (const work of wanted) {
       say(`run ${run} of ${runs}: ${work.name}`)

@@ -5,6 +5,8 @@ import type { Variant } from '../variant.ts'
 export interface Measurement {
   /** As on the command line. */
   readonly name: string
+  /** Where the usual warm-up is too short. */
+  readonly warmUpSeconds?: number
   /** Measures one variant once, for about so many seconds, and adds what it found. */
   measure(variant: Variant, samples: Samples, seconds: number): Promise<void>
 }
