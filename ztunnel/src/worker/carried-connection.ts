@@ -4,7 +4,7 @@ import type { Splice } from '@ambit/shared/io'
 import type { ConnectionFacts } from '@ambit/shared/policy'
 import type { OpenConnection } from '@ambit/shared/telemetry'
 import type { ConnectionSummary } from '../messages.ts'
-import { failure, type ConnectionError } from './connection-error.ts'
+import { failure, type ConnectionFailure } from './connection-failure.ts'
 import type { OpenConnections, TrackedConnection } from './open-connections.ts'
 
 /**
@@ -20,7 +20,7 @@ export class CarriedConnection implements TrackedConnection {
   readonly #record: OpenConnection
   readonly #cancellation = new Cancellation()
   #splice: Splice | undefined
-  #closedFor: ConnectionError | undefined
+  #closedFor: ConnectionFailure | undefined
   #isReset = false
 
   constructor(
@@ -42,7 +42,7 @@ export class CarriedConnection implements TrackedConnection {
   }
 
   /** Ends it at once, whatever it is doing. The first reason counts. */
-  close(reason: ConnectionError, reset = false): void {
+  close(reason: ConnectionFailure, reset = false): void {
     this.#closedFor ??= reason
     this.#isReset ||= reset
     this.#cancellation.abort(reason)

@@ -3,7 +3,7 @@ import { messageOf } from '@ambit/shared/errors'
 import { IoError, isLinkLocal, type SocketAddress, type TcpEnd } from '@ambit/shared/io'
 import type { WorkerConfig } from '../config/index.ts'
 import { FOREIGN_SOURCE, PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /** Istio: one limit for socket, bind and connect together. */
@@ -79,7 +79,7 @@ export async function dialApplication(
       return await dialFromPod(proxy, to, { ...options, source, portWindow })
     } catch (error) {
       if (portWindow !== undefined && error instanceof IoError && error.errno === 'EADDRNOTAVAIL') continue
-      throw new ConnectionError('CONNECT', `connection failed: ${messageOf(error)}`, {
+      throw new ConnectionFailure('CONNECT', `connection failed: ${messageOf(error)}`, {
         source: 'upstream',
         cause: error,
       })

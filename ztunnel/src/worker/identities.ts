@@ -2,7 +2,7 @@ import type { SecureContext } from 'node:tls'
 import { Waiters } from '@ambit/shared/cancellation'
 import { secureContextFor, type WorkloadCertificate } from '@ambit/shared/certificates'
 import type { SpiffeId } from '@ambit/shared/identity'
-import { IdentityError } from './identity-error.ts'
+import { CertificateFailure } from './certificate-failure.ts'
 
 /** A certificate ready for handshakes. */
 export interface Credentials {
@@ -32,7 +32,7 @@ export class Identities {
     this.#options = options
   }
 
-  /** The current certificate, also when expired (the peer decides). Throws IdentityError. */
+  /** The current certificate, also when expired (the peer decides). Throws CertificateFailure. */
   get(identity: SpiffeId): Credentials | Promise<Credentials> {
     const key = identity.toString()
     return this.#current.get(key) ?? this.#wait(key)
@@ -50,7 +50,7 @@ export class Identities {
 
   /** The control process could not get it: those who wait fail, the next connection asks again. */
   fail(identity: string, reason: string): void {
-    this.#take(identity)?.reject(new IdentityError(reason))
+    this.#take(identity)?.reject(new CertificateFailure(reason))
   }
 
   forget(identity: string): void {
@@ -60,7 +60,7 @@ export class Identities {
 
   #wait(key: string): Promise<Credentials> {
     const waiting = this.#waiting.get(key) ?? new Waiters()
-    if (waiting.size >= MAX_WAITERS) throw new IdentityError('too many connections wait for the certificate')
+    if (waiting.size >= MAX_WAITERS) throw new CertificateFailure('too many connections wait for the certificate')
     if (waiting.size === 0) {
       this.#waiting.set(key, waiting)
       this.#options.request(key)

@@ -7,9 +7,9 @@ import type { ConnectionInfo } from '@ambit/shared/telemetry'
 import { parseAuthority, parseBaggage, parseForwardedHost, encodeProxyHeader } from '../connect-headers/index.ts'
 import { resolveInbound, type InboundTarget } from '../routing/index.ts'
 import { CarriedConnection } from './carried-connection.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 import { dialApplication } from './dial.ts'
-import { IdentityError } from './identity-error.ts'
+import { CertificateFailure } from './certificate-failure.ts'
 import { PeerTls } from './peer-tls.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
@@ -45,7 +45,7 @@ export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Prom
   } catch (error) {
     end.destroy(true)
     // Without a certificate of ours TLS cannot even begin, which Istio calls a signing error here.
-    const text = error instanceof IdentityError ? `signing error: ${error.reason}` : messageOf(error)
+    const text = error instanceof CertificateFailure ? `signing error: ${error.reason}` : messageOf(error)
     recorder.denied({ direction: 'inbound', src: remote, dst: local, error: text })
   } finally {
     recorder.socketClosed('destination')
@@ -87,7 +87,7 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
       },
     )
     const peerLeft = (): void =>
-      connection.close(new ConnectionError('CONNECT', 'client disconnected before the tunnel was open'))
+      connection.close(new ConnectionFailure('CONNECT', 'client disconnected before the tunnel was open'))
     tunnel.aborted.addEventListener('abort', peerLeft)
     try {
       // May it?
@@ -105,7 +105,7 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
       tunnel.aborted.removeEventListener('abort', peerLeft)
       // A policy that came while the application was dialled ends the dialling; the peer hears of the policy, not of that.
       const reason: unknown = connection.signal.aborted ? connection.signal.reason : error
-      tunnel.reject(reason instanceof ConnectionError && reason.code === 'DENY' ? 401 : 503)
+      tunnel.reject(reason instanceof ConnectionFailure && reason.code === 'DENY' ? 401 : 503)
       connection.end(error)
     }
   } catch (error) {

@@ -1,7 +1,7 @@
 import { PlacedSet, type Placed } from '@ambit/shared/collections'
 import type { ConnectionFacts } from '@ambit/shared/policy'
 import type { ConnectionSummary, PodConnections } from '../messages.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 
 /** One connection that is open now; whoever adds it removes it when it ends. */
 export interface TrackedConnection extends Placed {
@@ -11,7 +11,7 @@ export interface TrackedConnection extends Placed {
   /** What policy is asked about; outbound connections are judged at the other end. */
   readonly facts: ConnectionFacts | undefined
   /** Ends it at once, with `reset` by RST. The reason becomes the error of the access log. */
-  close(reason: ConnectionError, reset?: boolean): void
+  close(reason: ConnectionFailure, reset?: boolean): void
 }
 
 /** The open connections of one pod. Bounded by the pod's sockets (file descriptors) and streams per connection. */
@@ -38,11 +38,11 @@ export class OpenConnections {
   /** Closes the connection where `allowed` now refuses it (Istio: a policy change reaches open connections). */
   recheck(connection: TrackedConnection, allowed: (facts: ConnectionFacts) => boolean): void {
     if (!connection.facts || !this.#open.has(connection) || allowed(connection.facts)) return
-    connection.close(new ConnectionError('DENY', 'connection closed due to policy change', { source: 'downstream' }))
+    connection.close(new ConnectionFailure('DENY', 'connection closed due to policy change', { source: 'downstream' }))
   }
 
   /** By RST: where the redirection goes too, what an application still sends would leave in the clear. */
-  resetAll(reason: ConnectionError): void {
+  resetAll(reason: ConnectionFailure): void {
     for (const connection of this.#open.list()) connection.close(reason, true)
   }
 

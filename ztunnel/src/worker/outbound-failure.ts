@@ -1,37 +1,37 @@
 import { HboneError } from '@ambit/shared/hbone'
 import { IoError } from '@ambit/shared/io'
 import { messageOf } from '@ambit/shared/errors'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 
 /** The access-log text and response flag of a tunnel that could not be opened (Istio's causes of each flag). */
-export function failureOfTunnel(error: unknown): ConnectionError {
-  if (error instanceof ConnectionError) return error
+export function failureOfTunnel(error: unknown): ConnectionFailure {
+  if (error instanceof ConnectionFailure) return error
   if (!(error instanceof HboneError))
-    return new ConnectionError('CONNECT', messageOf(error), { source: 'upstream', cause: error })
+    return new ConnectionFailure('CONNECT', messageOf(error), { source: 'upstream', cause: error })
   const options = { source: 'upstream', cause: error } as const
   switch (error.code) {
     case 'dial-timeout':
-      return new ConnectionError(
+      return new ConnectionFailure(
         'NETWORK_POLICY',
         `connection timed out, maybe a NetworkPolicy is blocking HBONE port 15008: ${error.message}`,
         options,
       )
     case 'h2':
     case 'handshake-timeout':
-      return new ConnectionError('H2_HANDSHAKE_FAILURE', error.message, options)
+      return new ConnectionFailure('H2_HANDSHAKE_FAILURE', error.message, options)
     case 'tls-verify':
-      return new ConnectionError('TLS_FAILURE', error.message, options)
+      return new ConnectionFailure('TLS_FAILURE', error.message, options)
     case 'revoked':
-      return new ConnectionError('CERT_REVOKED', error.message, options)
+      return new ConnectionFailure('CERT_REVOKED', error.message, options)
     case 'identity':
-      return new ConnectionError('IDENTITY_ERROR', error.message, options)
+      return new ConnectionFailure('IDENTITY_ERROR', error.message, options)
     case 'dial':
     case 'tls':
     case 'status':
     case 'answer-timeout':
     case 'aborted':
     case 'overloaded':
-      return new ConnectionError('CONNECT', error.message, options)
+      return new ConnectionFailure('CONNECT', error.message, options)
   }
 }
 

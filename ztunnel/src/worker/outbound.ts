@@ -16,7 +16,7 @@ import {
   type UnresolvedRoute,
 } from '../routing/index.ts'
 import { CarriedConnection } from './carried-connection.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 import { dialFromPod } from './dial.ts'
 import { failureOfTunnel, mayTryAnother, wasLost } from './outbound-failure.ts'
 import { PeerTls } from './peer-tls.ts'
@@ -159,9 +159,12 @@ async function open(proxy: PodProxy, attempt: Attempt, route: CarriableRoute): P
   return proxy.context.io.splice(attempt.end, upstream)
 }
 
-function failureOf(route: CarriableRoute, error: unknown): ConnectionError {
+function failureOf(route: CarriableRoute, error: unknown): ConnectionFailure {
   if (route.kind === 'hbone') return failureOfTunnel(error)
-  return new ConnectionError('CONNECT', `connection failed: ${messageOf(error)}`, { source: 'upstream', cause: error })
+  return new ConnectionFailure('CONNECT', `connection failed: ${messageOf(error)}`, {
+    source: 'upstream',
+    cause: error,
+  })
 }
 
 /** The way to another endpoint of the service. */

@@ -1,7 +1,7 @@
 import { Cancellation, type CancelSignal } from '@ambit/shared/cancellation'
 import { NOWHERE } from '@ambit/shared/collections'
 import type { ConnectionSummary } from '../messages.ts'
-import type { ConnectionError } from './connection-error.ts'
+import type { ConnectionFailure } from './connection-failure.ts'
 import type { TrackedConnection } from './open-connections.ts'
 
 /**
@@ -24,7 +24,7 @@ export class PendingConnection implements TrackedConnection {
     return this.#cancellation
   }
 
-  close(reason: ConnectionError): void {
+  close(reason: ConnectionFailure): void {
     this.#cancellation.abort(reason)
   }
 }

@@ -6,7 +6,7 @@ import { logVerdict, type ConnectionFacts } from '@ambit/shared/policy'
 import { encodeBaggage } from '../connect-headers/index.ts'
 import type { NetworkNamespace } from '../linux/index.ts'
 import type { ListenerRole, Pod } from '../messages.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 import { identityOf } from './pod-identity.ts'
 import { localWorkload } from './local-workload.ts'
 import { OpenConnections } from './open-connections.ts'
@@ -111,12 +111,12 @@ export class PodProxy {
     return this.#presentation(workload).baggage
   }
 
-  /** Throws ConnectionError `DENY` where policy refuses the connection. */
+  /** Throws ConnectionFailure `DENY` where policy refuses the connection. */
   authorize(workload: Workload, facts: ConnectionFacts): void {
     const verdict = this.#policy.judge(workload, facts)
     logVerdict(this.context.log, verdict, { atInfo: this.context.config.policyInfoLogging })
     if (verdict.allowed) return
-    throw new ConnectionError('DENY', `connection closed due to policy rejection: ${verdict.reason}`, {
+    throw new ConnectionFailure('DENY', `connection closed due to policy rejection: ${verdict.reason}`, {
       source: 'downstream',
     })
   }
@@ -151,7 +151,7 @@ export class PodProxy {
     if (this.#ended) return
     this.#ended = true
     this.#closeListeners()
-    this.connections.resetAll(new ConnectionError('CONNECT', 'connection closed due to connection drain'))
+    this.connections.resetAll(new ConnectionFailure('CONNECT', 'connection closed due to connection drain'))
     for (const tunnel of this.#tunnels.keys()) tunnel.destroy()
     this.pool.destroy()
     this.namespace.close()

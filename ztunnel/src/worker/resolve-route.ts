@@ -2,7 +2,7 @@ import type { CancelSignal } from '@ambit/shared/cancellation'
 import { DnsError, pickAddress } from '@ambit/shared/dns'
 import { formatSocketAddress } from '@ambit/shared/io'
 import { routeAgain, type CarriableRoute, type OutboundRequest, type UnresolvedRoute } from '../routing/index.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /** Endpoints of a service tried for one connection before it fails. Nothing was exchanged yet, so a retry is safe. */
@@ -19,7 +19,7 @@ export interface Waiting {
 
 /**
  * Finds the address of an endpoint that has only a hostname. Where the name has none and the service has other endpoints, the
- * next is tried. Throws ConnectionError, in the words of Istio's ztunnel with the reason behind them, or the reason for which
+ * next is tried. Throws ConnectionFailure, in the words of Istio's ztunnel with the reason behind them, or the reason for which
  * the connection was closed.
  */
 export async function resolveRoute(proxy: PodProxy, waiting: Waiting, first: UnresolvedRoute): Promise<CarriableRoute> {
@@ -34,7 +34,7 @@ export async function resolveRoute(proxy: PodProxy, waiting: Waiting, first: Unr
       return route.at(pickAddress(addresses, route.family, random))
     } catch (error) {
       if (!(error instanceof DnsError)) throw error
-      const failure = new ConnectionError(
+      const failure = new ConnectionFailure(
         'CONNECT',
         `no ip addresses were resolved for workload: ${uid} (${hostname}: ${error.message})`,
         { source: error.source, cause: error },

@@ -2,7 +2,7 @@ import type { Clock } from '@ambit/shared/clock'
 import { NOWHERE, PlacedSet, type Placed } from '@ambit/shared/collections'
 import type { TcpEnd } from '@ambit/shared/io'
 import { isReset } from '../linux/index.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 import type { TrackedConnection } from './open-connections.ts'
 
 const INTERVAL_MS = 500
@@ -27,7 +27,9 @@ export class WaitingClients {
     for (const waiting of this.#waiting.list()) {
       if (!isReset(waiting.client.fd)) continue
       this.#waiting.delete(waiting)
-      waiting.connection.close(new ConnectionError('CONNECT', 'client disconnected before its destination was reached'))
+      waiting.connection.close(
+        new ConnectionFailure('CONNECT', 'client disconnected before its destination was reached'),
+      )
     }
     this.#lookLater()
   }

@@ -1,7 +1,7 @@
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionFailure } from './connection-failure.ts'
 
 /** Our own certificate could not be had. Istio words it by direction: the message is that of an outbound connection. */
-export class IdentityError extends ConnectionError {
+export class CertificateFailure extends ConnectionFailure {
   /** Without any prefix. */
   readonly reason: string
 
