@@ -298,24 +298,6 @@ void t.test('one forgotten in the queue is never fetched', async (t) => {
   manager.close()
 })
 
-void t.test('who gives up waiting is let go, the fetch goes on for the others', async (t) => {
-  const { clock, ca, manager } = setUp()
-  const giveUp = new AbortController()
-  const impatient = watch(manager.get(idOf('a'), 'realtime', giveUp.signal))
-  const patient = watch(manager.get(idOf('a'), 'realtime'))
-  await settled(clock)
-  giveUp.abort(new Error('the connection is gone'))
-  await settled(clock)
-  t.match(impatient.error, { message: 'the connection is gone' })
-  t.ok(patient.isPending)
-  ca.last().succeed()
-  await settled(clock)
-  t.equal(patient.value?.serialNumber, '1')
-  await t.rejects(manager.get(idOf('b'), 'realtime', giveUp.signal), { message: 'the connection is gone' })
-  t.equal(ca.calls.length, 1, 'one that was aborted before asks nothing')
-  manager.close()
-})
-
 void t.test('everything is bounded', async (t) => {
   const lines: string[] = []
   const log: Log = { ...silentLog, info: (message, fields) => lines.push(`${message} ${String(fields?.['identity'])}`) }

@@ -74,11 +74,9 @@ export class CertificateManager {
 
   /**
    * The current certificate, also when it has expired (the peer decides). Waits, without a timeout of its own, only while no
-   * fetch for the identity has ended yet. Rejects with the fetcher's error, CertificateUnavailableError, or the reason of
-   * `signal`; that ends the wait alone, not the fetch.
+   * fetch for the identity has ended yet. Rejects with the fetcher's error or CertificateUnavailableError.
    */
-  async get(identity: SpiffeId, priority: Priority, signal?: AbortSignal): Promise<WorkloadCertificate> {
-    signal?.throwIfAborted()
+  async get(identity: SpiffeId, priority: Priority): Promise<WorkloadCertificate> {
     const entry = this.#entries.get(identity.toString()) ?? this.#add(identity, priority)
     switch (entry.state.kind) {
       case 'available':
@@ -94,7 +92,7 @@ export class CertificateManager {
       )
     }
     entry.raise(priority)
-    return entry.waiters.wait(signal)
+    return entry.waiters.wait()
   }
 
   /** Begins to fetch, so that the first connection need not wait. Never throws; what cannot be queued is logged. */
