@@ -9,7 +9,6 @@ import { originalDestination } from '../linux/index.ts'
 import {
   isLoopback,
   isProxyPort,
-  routeAgain,
   routeOutbound,
   type CarriableRoute,
   type OutboundRequest,
@@ -18,11 +17,12 @@ import {
 import { CarriedConnection } from './carried-connection.ts'
 import { ConnectionFailure } from './connection-failure.ts'
 import { dialFromPod } from './dial.ts'
+import { EndpointSearch } from './endpoint-search.ts'
 import { failureOfTunnel, mayTryAnother, wasLost } from './outbound-failure.ts'
 import { PeerTls } from './peer-tls.ts'
 import { PendingConnection } from './pending-connection.ts'
 import type { PodProxy } from './pod-proxy.ts'
-import { MAX_ATTEMPTS, resolveRoute, type Waiting } from './resolve-route.ts'
+import { resolveRoute } from './resolve-route.ts'
 
 /**
  * The life of a connection that an application of the pod opened, redirected to 15001: where was it going, who serves
@@ -42,10 +42,9 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     const found = proxy.localWorkload()
     const local = found instanceof Promise ? await found : found
     // Who serves that, and where that is.
-    const asked = request(proxy, local, source, wanted)
-    const tried = new Set<string>()
-    const chosen = chooseRoute(proxy, asked)
-    const route = chosen.kind === 'unresolved' ? await locate(proxy, end, { asked, tried }, chosen) : chosen
+    const search = new EndpointSearch(proxy.context, request(proxy, local, source, wanted))
+    const chosen = chooseRoute(proxy, search.asked)
+    const route = chosen.kind === 'unresolved' ? await locate(proxy, end, search, chosen) : chosen
     const record = recorder.opened(describe(local, proxy, source, route))
     const connection = new CarriedConnection(proxy.connections, record, {
       direction: 'outbound',
@@ -59,7 +58,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     })
     try {
       // Reach it and carry.
-      const upstream = await reach(proxy, { asked, tried, source, end, record, connection }, route)
+      const upstream = await reach(proxy, { search, source, end, record, connection }, route)
       await connection.carry(upstream)
       connection.end()
     } catch (error) {
@@ -87,20 +86,20 @@ function isOurself(wanted: SocketAddress, end: TcpEnd): boolean {
 async function locate(
   proxy: PodProxy,
   client: TcpEnd,
-  sought: Omit<Waiting, 'signal'>,
+  search: EndpointSearch,
   chosen: UnresolvedRoute,
 ): Promise<CarriableRoute> {
   const { waitingClients } = proxy.context
   const connection = new PendingConnection(() => ({
     src: formatSocketAddress(client.remote),
-    originalDst: formatSocketAddress(sought.asked.destination),
+    originalDst: formatSocketAddress(search.asked.destination),
     actualDst: chosen.workload.hostname,
     protocol: chosen.becomes === 'hbone' ? 'HBONE' : 'TCP',
   }))
   proxy.connections.add(connection)
   const waiting = waitingClients.add(client, connection)
   try {
-    return await resolveRoute(proxy, { ...sought, signal: connection.signal }, chosen)
+    return await resolveRoute(proxy, search, chosen, connection.signal)
   } finally {
     waitingClients.remove(waiting)
     proxy.connections.remove(connection)
@@ -108,9 +107,7 @@ async function locate(
 }
 
 interface Attempt {
-  readonly asked: OutboundRequest
-  /** Uids of endpoints that are out of question. */
-  readonly tried: Set<string>
+  readonly search: EndpointSearch
   readonly source: SocketAddress
   readonly end: TcpEnd
   readonly record: OpenConnection
@@ -124,28 +121,20 @@ interface Attempt {
  */
 async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): Promise<Splice> {
   const { waitingClients } = proxy.context
-  const waiting = waitingClients.add(attempt.end, attempt.connection)
-  let route = first
-  let hasComeBack = false
+  const { search, source, record, connection } = attempt
+  const waiting = waitingClients.add(attempt.end, connection)
   try {
-    for (let count = attempt.tried.size + 1; ; count++) {
+    for (let route = first; ;) {
       try {
         return await open(proxy, attempt, route)
       } catch (error) {
         const failure = failureOf(route, error)
-        if (count >= MAX_ATTEMPTS || attempt.connection.signal.aborted || !mayTryAnother(error)) throw failure
-        const next: CarriableRoute | undefined =
-          (await another(proxy, attempt, route)) ?? (wasLost(error) && !hasComeBack ? route : undefined)
+        if (connection.signal.aborted || !mayTryAnother(error)) throw failure
+        const next = search.next(route, failure, wasLost(error))
         if (next === undefined) throw failure
-        hasComeBack = next === route
-        proxy.context.log.warn(hasComeBack ? 'tunnel lost, trying again' : 'endpoint not reached, trying another', {
-          'dst.addr': formatSocketAddress(route.dial),
-          next: formatSocketAddress(next.dial),
-          error: failure.message,
-        })
-        if (hasComeBack) continue
-        route = next
-        attempt.record.redirect(describe(attempt.asked.source, proxy, attempt.source, route))
+        if (next === route) continue
+        route = await resolveRoute(proxy, search, next, connection.signal)
+        record.redirect(describe(search.asked.source, proxy, source, route))
       }
     }
   } finally {
@@ -167,24 +156,14 @@ function failureOf(route: CarriableRoute, error: unknown): ConnectionFailure {
   })
 }
 
-/** The way to another endpoint of the service. */
-async function another(
-  proxy: PodProxy,
-  { asked, tried, connection }: Attempt,
-  route: CarriableRoute,
-): Promise<CarriableRoute | undefined> {
-  const other = routeAgain(proxy.context.mesh, asked, route, tried)
-  if (other?.kind !== 'unresolved') return other
-  return resolveRoute(proxy, { asked, tried, signal: connection.signal }, other)
-}
-
 /** A stream of a pooled HBONE connection. The pool's key is Istio's: who we are, who may answer, where, and from where. */
 function openTunnel(
   proxy: PodProxy,
-  { asked: { source: local }, source, connection }: Attempt,
+  { search, source, connection }: Attempt,
   route: Extract<CarriableRoute, { kind: 'hbone' }>,
 ): Promise<OutgoingTunnel> {
   const { identities, clock, crl, recorder } = proxy.context
+  const local = search.asked.source
   const own = proxy.identity(local)
   return proxy.pool.open({
     key: `${own.toString()} ${route.identities.join(',')} ${formatSocketAddress(route.dial)} ${source.address}`,
