@@ -55,7 +55,7 @@ void t.test('capturing pods', async (t) => {
         keepAlive: { timeS: 77, intervalS: 5, retries: 3 },
         userTimeoutMs: 92_000,
       },
-      redirect: true,
+      redirect: { packetMark: 1_337 },
       reserved,
       probes: undefined,
       started: metrics.counter(METRICS.proxiesStarted),

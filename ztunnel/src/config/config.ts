@@ -5,16 +5,18 @@ export interface PodIdentity {
   readonly serviceAccount: string
 }
 
+/** SO_MARK of every socket made in a pod's namespace, with FOREIGN_SOURCE beside it on some; undefined leaves it unset. */
+export type Marking =
+  | { readonly mode: 'shared'; readonly packetMark: number }
+  | { readonly mode: 'dedicated'; readonly packetMark: number | undefined }
+
 /** What a worker process needs: plain data, sent to it at start. */
-export interface WorkerConfig {
-  readonly mode: 'shared' | 'dedicated'
+export type WorkerConfig = Marking & {
   readonly network: string
   readonly nodeName: string | undefined
   readonly clusterId: string
   /** Of the identities of pods whose mesh record names none. */
   readonly trustDomain: string
-  /** SO_MARK of every socket made in a pod's namespace, with FOREIGN_SOURCE beside it on some; undefined leaves it unset. */
-  readonly packetMark: number | undefined
   /** true: must work; false: off; undefined: on where the kernel permits it (Istio's ENABLE_ORIG_SRC). */
   readonly originalSource: boolean | undefined
   readonly ipv6Enabled: boolean

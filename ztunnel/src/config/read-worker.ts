@@ -2,10 +2,13 @@ import { parseTrustDomain } from '@ambit/shared/identity'
 import { LogLevels } from '@ambit/shared/telemetry'
 import { LOG_TARGETS } from '../log-targets.ts'
 import { CONNECTION_MARK, MARK_MASK } from '../linux/in-pod-rules.ts'
-import type { WorkerConfig } from './config.ts'
+import type { Marking, WorkerConfig } from './config.ts'
 import type { Environment } from './environment.ts'
 import { accepted, problem } from './problem.ts'
 import { readUserTimeout } from './read-keep-alive.ts'
+
+/** Istio's. */
+const DEFAULT_MARK = 1_337
 
 /** What the data workers are told. */
 export function readWorker(
@@ -14,7 +17,6 @@ export function readWorker(
   keepAlive: WorkerConfig['keepAlive'],
 ): WorkerConfig {
   return {
-    mode,
     network: env.text('NETWORK', '', 'network of this node'),
     nodeName: env.optional('NODE_NAME', 'name of this node; only its workloads are served') || undefined,
     clusterId: readClusterId(env),
@@ -24,7 +26,7 @@ export function readWorker(
       'trust domain of the identities that the local file leaves open',
       accepted(parseTrustDomain),
     ),
-    packetMark: readMark(env, mode),
+    ...readMarking(env, mode),
     originalSource: readOriginalSource(env, mode),
     ipv6Enabled: env.boolean('IPV6_ENABLED', true, 'listen on IPv6 as well, and ask for IPv6 addresses of names'),
     keepAlive,
@@ -76,13 +78,18 @@ function readClusterId(env: Environment): string {
   return preferred || plain
 }
 
-function readMark(env: Environment, mode: string): number | undefined {
+function readMarking(env: Environment, mode: WorkerConfig['mode']): Marking {
+  const packetMark = readMark(env)
+  return mode === 'shared' ? { mode, packetMark: packetMark ?? DEFAULT_MARK } : { mode, packetMark }
+}
+
+function readMark(env: Environment): number | undefined {
   const text = env.optional(
     'PACKET_MARK',
     'SO_MARK of sockets in pods; must match the redirection rules: 1 to 4095, not 273',
-    '1337 in shared mode',
+    `${DEFAULT_MARK} in shared mode`,
   )
-  if (!text) return mode === 'shared' ? 1337 : undefined
+  if (!text) return undefined
   const mark = Number(text)
   if (Number.isInteger(mark) && mark >= 1 && mark <= MARK_MASK && mark !== CONNECTION_MARK) return mark
   env.report(

@@ -29,7 +29,7 @@ void t.test('a change that fails is logged, rejects nothing, and the next one ha
       keepAlive: undefined,
       userTimeoutMs: undefined,
     },
-    redirect: false,
+    redirect: undefined,
     reserved: new Map(),
     probes: undefined,
     started: metrics.counter(METRICS.proxiesStarted),

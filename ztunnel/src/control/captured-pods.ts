@@ -17,8 +17,8 @@ export interface PodPlace extends Pod {
 export interface CapturedPodsOptions {
   readonly io: ByteIo
   readonly listen: ListenOptions
-  /** false in dedicated mode: whoever runs the proxy directs the traffic to it. */
-  readonly redirect: boolean
+  /** The mark of connections that are not redirected. Undefined in dedicated mode: whoever runs the proxy directs the traffic to it. */
+  readonly redirect: { readonly packetMark: number } | undefined
   /** Namespaces that are no pod's, by id, and whose they are. */
   readonly reserved: ReadonlyMap<string, string>
   /** Where probes of the node's own processes are let past the proxy. */
@@ -45,7 +45,6 @@ export interface CapturedPod {
 
 /** Istio's ztunnel tries a pod that failed again every 5 s. */
 const RETRY_MS = 5_000
-const DEFAULT_MARK = 1_337
 
 /**
  * The pods of this node whose traffic is taken. Capturing a pod opens its listeners before any packet is redirected to
@@ -206,8 +205,8 @@ export class CapturedPods {
   }
 
   #redirection(namespace: NetworkNamespace): Redirection | undefined {
-    const { redirect, listen } = this.#options
-    return redirect ? new Redirection(namespace, { packetMark: listen.mark ?? DEFAULT_MARK }) : undefined
+    const { redirect } = this.#options
+    return redirect && new Redirection(namespace, redirect)
   }
 
   /** Before the redirection, so that no probe is taken. A node that refuses its rules has failing probes, not plain traffic. */

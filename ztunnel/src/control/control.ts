@@ -122,7 +122,7 @@ export class Control {
         keepAlive: worker.keepAlive,
         userTimeoutMs: worker.userTimeoutMs,
       },
-      redirect: worker.mode === 'shared',
+      redirect: worker.mode === 'shared' ? { packetMark: worker.packetMark } : undefined,
       // A dedicated proxy serves the namespace that it runs in.
       reserved: worker.mode === 'shared' ? reservedNamespaces(node) : new Map(),
       probes,

@@ -55,7 +55,7 @@ export function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOpt
 
 /** Whoever made a namespace with a proxy of its own has other rules, which may know the plain mark only. */
 function markOfForeignSource({ mode, packetMark }: WorkerConfig): number | undefined {
-  return mode === 'shared' && packetMark !== undefined ? packetMark | FOREIGN_SOURCE : packetMark
+  return mode === 'shared' ? packetMark | FOREIGN_SOURCE : packetMark
 }
 
 /**
