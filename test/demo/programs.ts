@@ -28,6 +28,16 @@ http {
   return pod.start('nginx', ['nginx', '-c', config, '-p', directory])
 }
 
+/** Whom the nginx of `server` sees where `client` asks it: the address by IPv4, then by IPv6, or what came instead of one. */
+export async function seenBy(server: Pod, client: Pod): Promise<readonly string[]> {
+  const seen: string[] = []
+  for (const address of [server.v4, server.v6]) {
+    const { stdout, stderr } = await client.curl(address, WEB_PORT)
+    seen.push((stdout || stderr).trim().replace(`${server.name} says ${SECRET} to `, ''))
+  }
+  return seen
+}
+
 export function startRedis(pod: Pod): Program {
   return pod.start('redis', [
     'redis-server',

@@ -1,7 +1,7 @@
 // PROXY_MODE=dedicated: a proxy for one workload, in the namespace that it was started in, at either end of a tunnel.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { SECRET, startNginx, WEB_PORT } from '../demo/programs.ts'
+import { SECRET, seenBy, startNginx, WEB_PORT } from '../demo/programs.ts'
 import { eventually, TestMesh, type Pod } from '../kit/index.ts'
 
 t.setTimeout(90_000)
@@ -70,11 +70,7 @@ void t.test('dedicated mode', async (t) => {
       await seeing.must(['nft', '-f', '-'], { input: ROUTE_BACK })
       for (const route of ROUTES) await seeing.must(['ip', ...route.split(' ')])
       await mesh.startDedicated(b, seeing, { ...settings, ENABLE_ORIG_SRC: 'true' })
-      for (const [from, to] of [
-        [shared.v4, seeing.v4],
-        [shared.v6, seeing.v6],
-      ] as const)
-        t.equal((await shared.curl(to, WEB_PORT)).stdout.trim(), `seeing says ${SECRET} to ${from}`)
+      t.same(await seenBy(seeing, shared), [shared.v4, shared.v6])
     })
 
     await t.test('it needs no capability', async (t) => {

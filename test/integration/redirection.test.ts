@@ -1,7 +1,7 @@
 // What of a captured pod's traffic is taken and what is not, and that the capture comes, holds and goes without a trace.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { SECRET, startNginx, startRedis, WEB_PORT, REDIS_PORT } from '../demo/programs.ts'
+import { SECRET, seenBy, startNginx, startRedis, WEB_PORT, REDIS_PORT } from '../demo/programs.ts'
 import { command, eventually, inside, must, TestMesh, type TestNode } from '../kit/index.ts'
 import { listening, networkOf } from './network-of.ts'
 
@@ -30,11 +30,7 @@ void t.test('redirection', async (t) => {
     await mesh.up()
 
     await t.test('the application sees the address of the client, over IPv4 and IPv6', async (t) => {
-      for (const [address, from] of [
-        [server.v4, client.v4],
-        [server.v6, client.v6],
-      ] as const)
-        t.equal((await client.curl(address, WEB_PORT)).stdout.trim(), `server says ${SECRET} to ${from}`)
+      t.same(await seenBy(server, client), [client.v4, client.v6])
     })
 
     await t.test('probes of the own node reach the application past the proxy and past policy', async (t) => {
