@@ -1,2 +1,3 @@
 export { systemClock, type Clock, type Timer } from './clock.ts'
+export { parseDurationMs } from './duration.ts'
 export { FakeClock } from './fake-clock.ts'

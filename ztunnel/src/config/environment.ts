@@ -1,5 +1,5 @@
+import { parseDurationMs } from '@ambit/shared/clock'
 import { ConfigError } from './config-error.ts'
-import { parseDurationMs } from './duration.ts'
 import { Problem, problem } from './problem.ts'
 
 /** One variable that the program reads, as `--help` shows it. */

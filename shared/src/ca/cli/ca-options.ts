@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { parseArgs } from 'node:util'
+import { parseDurationMs } from '../../clock/index.ts'
 import { messageOf } from '../../errors/index.ts'
 import { parseTrustDomain } from '../../identity/index.ts'
 import type { SocketAddress } from '../../io/index.ts'
@@ -146,9 +147,9 @@ export function readCaOptions(
     signing: readSigning(given),
     trustDomain: given.read('trust-domain', parseTrustDomain),
     authorizerPath: given.required('authorizer'),
-    defaultTtlMs: given.read('default-ttl', parseDurationMs),
-    maxTtlMs: given.read('max-ttl', parseDurationMs),
-    rootTtlMs: given.read('root-ttl', parseDurationMs),
+    defaultTtlMs: given.read('default-ttl', parseLifetimeMs),
+    maxTtlMs: given.read('max-ttl', parseLifetimeMs),
+    rootTtlMs: given.read('root-ttl', parseLifetimeMs),
     servingNames: [...new Set([...SERVING_NAMES, ...given.read('serving-names', parseNames)])],
     rootOutputPath: given.optional('write-root'),
     crlOutputPath: given.optional('write-crl'),
@@ -240,15 +241,9 @@ function parseListen(text: string): SocketAddress {
   throw new Error('write address:port, such as 127.0.0.1:15012 or [::]:15012')
 }
 
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
-
-function parseDurationMs(text: string): number {
-  let totalMs = /^\d{1,10}$/u.test(text) ? Number(text) * 1_000 : 0
-  if (/^(\d{1,10}(ms|s|m|h))+$/u.test(text)) {
-    for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h)/gu))
-      totalMs += Number(count) * (UNITS_MS[unit ?? ''] ?? 0)
-  }
-  if (totalMs >= 1_000) return totalMs
+function parseLifetimeMs(text: string): number {
+  const lifetimeMs = parseDurationMs(text)
+  if (lifetimeMs !== undefined && lifetimeMs >= 1_000) return lifetimeMs
   throw new Error('write a time of at least a second, like 30m, 24h or 1h30m')
 }
 
