@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import type { Clock, Timer } from '../clock/index.ts'
+import { Repetition, type Clock } from '../clock/index.ts'
 
 /** How often the files are looked at. */
 const INTERVAL_MS = 1_000
@@ -15,42 +15,34 @@ export interface FileWatchOptions {
 /**
  * Notices that files changed, appeared or went, by looking at their inode, size and time once a second. That follows
  * symbolic links, so it sees a mounted Secret being swapped, which a watch on the file does not. Waiting for two equal
- * looks lets someone copy several files that belong together. Owns one timer until `close`.
+ * looks lets someone copy several files that belong together; one file that must count within the second is a WatchedFile
+ * (config-file). Owns one timer until `close`.
  */
 export class FileWatch {
   readonly #options: FileWatchOptions
   #loaded: string
   #seen: string
-  #timer: Timer | undefined
-  #isClosed = false
+  readonly #looks: Repetition
 
   /** `fingerprint` is of the files that the caller has loaded, taken before it read them. */
   constructor(options: FileWatchOptions, fingerprint: string) {
     this.#options = options
     this.#loaded = fingerprint
     this.#seen = fingerprint
-    this.#sleep()
+    this.#looks = new Repetition(options.clock, INTERVAL_MS, () => this.#look())
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#timer?.cancel()
-  }
-
-  #sleep(): void {
-    if (this.#isClosed) return
-    this.#timer = this.#options.clock.after(INTERVAL_MS, () => void this.#look())
+    this.#looks.stop()
   }
 
   async #look(): Promise<void> {
     const now = await fingerprintOf(this.#options.paths())
     const isStable = now === this.#seen
     this.#seen = now
-    if (isStable && now !== this.#loaded && !this.#isClosed) {
-      this.#loaded = now
-      await this.#options.onChange()
-    }
-    this.#sleep()
+    if (!isStable || now === this.#loaded || this.#looks.isStopped) return
+    this.#loaded = now
+    await this.#options.onChange()
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '@ambit/shared/clock'
+import { Repetition, type Clock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import type { Log } from '@ambit/shared/log'
 import type { ProbeBypass } from '../linux/index.ts'
@@ -20,28 +20,21 @@ export interface DriftWatchOptions {
  */
 export class DriftWatch {
   readonly #options: DriftWatchOptions
-  #timer: Timer | undefined
-  #isStopped = false
+  readonly #looks: Repetition
 
   constructor(options: DriftWatchOptions) {
     this.#options = options
-    this.#sleep()
+    this.#looks = new Repetition(options.clock, options.intervalMs, () => this.#look())
   }
 
   stop(): void {
-    this.#isStopped = true
-    this.#timer?.cancel()
-  }
-
-  #sleep(): void {
-    if (this.#isStopped) return
-    this.#timer = this.#options.clock.after(this.#options.intervalMs, () => void this.#look().then(() => this.#sleep()))
+    this.#looks.stop()
   }
 
   async #look(): Promise<void> {
     const { captured, probes, log } = this.#options
     for (const { pod, redirection } of captured()) {
-      if (this.#isStopped) return
+      if (this.#looks.isStopped) return
       const name = `${pod.namespace}/${pod.name}`
       try {
         const mended = (await redirection?.mend()) ?? []

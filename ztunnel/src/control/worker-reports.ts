@@ -1,4 +1,4 @@
-import type { Clock } from '@ambit/shared/clock'
+import { Repetition, type Clock } from '@ambit/shared/clock'
 import { METRICS, OpenTally, type MetricRegistry } from '@ambit/shared/telemetry'
 import type { FromWorker, PodConnections } from '../messages.ts'
 import type { WorkerPool } from './worker-pool.ts'
@@ -25,14 +25,14 @@ export class WorkerReports {
   readonly #rounds = new Map<number, Round>()
   /** One for each worker that runs. */
   readonly #open = new Map<DataWorker, OpenTally>()
+  readonly #refreshing: Repetition
   #nextId = 1
-  #stopped = false
 
   constructor(pool: WorkerPool, metrics: MetricRegistry, clock: Clock) {
     this.#pool = pool
     this.#metrics = metrics
     this.#clock = clock
-    this.#scheduleNext()
+    this.#refreshing = new Repetition(clock, INTERVAL_MS, () => this.refresh())
   }
 
   receive(worker: DataWorker, report: Report): void {
@@ -77,7 +77,7 @@ export class WorkerReports {
   }
 
   stop(): void {
-    this.#stopped = true
+    this.#refreshing.stop()
   }
 
   #ask(connections: boolean): Promise<readonly Report[]> {
@@ -93,13 +93,6 @@ export class WorkerReports {
       this.#rounds.set(id, round)
       if (round.waitingFor.size === 0) done()
       else this.#pool.broadcast({ type: 'report', id, connections })
-    })
-  }
-
-  #scheduleNext(): void {
-    this.#clock.after(INTERVAL_MS, () => {
-      if (this.#stopped) return
-      void this.refresh().then(() => this.#scheduleNext())
     })
   }
 }

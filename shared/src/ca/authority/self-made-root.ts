@@ -8,7 +8,7 @@ import {
   readKeyPair,
   type KeyPair,
 } from '../../certificates/index.ts'
-import type { Clock, Timer } from '../../clock/index.ts'
+import { Repetition, type Clock } from '../../clock/index.ts'
 import { messageOf } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
@@ -64,12 +64,12 @@ export async function openSelfMadeRoot(options: SelfMadeRootOptions): Promise<Si
   }
   const source = await SigningDirectory.open({ directory, refusesOpenKey: true, clock, log })
   warnOfOtherDomain(source.current(), options)
-  const renewal = new Renewal(directory, options)
+  const renewal = new Repetition(clock, RENEWAL_CHECK_MS, () => renewInTime(directory, options))
   return {
     current: () => source.current(),
     onChange: (listener) => source.onChange(listener),
     close: () => {
-      renewal.close()
+      renewal.stop()
       source.close()
     },
   }
@@ -81,36 +81,12 @@ export async function checkSelfMadeRoot(stateDirectory: string): Promise<void> {
     if (!(await isMissing(directory))) await checkPrivate(directory)
 }
 
-/** Looks every hour whether the root is to be renewed; the directory's own watch then takes it up. */
-class Renewal {
-  readonly #directory: string
-  readonly #options: SelfMadeRootOptions
-  #timer: Timer | undefined
-  #isClosed = false
-
-  constructor(directory: string, options: SelfMadeRootOptions) {
-    this.#directory = directory
-    this.#options = options
-    this.#sleep()
-  }
-
-  close(): void {
-    this.#isClosed = true
-    this.#timer?.cancel()
-  }
-
-  #sleep(): void {
-    if (this.#isClosed) return
-    this.#timer = this.#options.clock.after(RENEWAL_CHECK_MS, () => void this.#check())
-  }
-
-  async #check(): Promise<void> {
-    try {
-      await renewIfDue(this.#directory, this.#options)
-    } catch (error) {
-      this.#options.log.error('the root certificate could not be renewed', { error: messageOf(error) })
-    }
-    this.#sleep()
+/** Of a root that was renewed the directory's own watch takes notice. Never rejects. */
+async function renewInTime(directory: string, options: SelfMadeRootOptions): Promise<void> {
+  try {
+    await renewIfDue(directory, options)
+  } catch (error) {
+    options.log.error('the root certificate could not be renewed', { error: messageOf(error) })
   }
 }
 
