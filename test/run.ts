@@ -1,15 +1,17 @@
 // Runs the checks and every test file, each a program of its own, and ends with "N passed, N failed".
-import { spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { globSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { t } from 'tap'
 import { findEnvoy } from './envoy/find-envoy.ts'
+import { SIGNALS } from './kit/interruption.ts'
 import { withVariable } from './kit/processes.ts'
-import { namespacesOf, outlasting } from './kit/remains.ts'
-import { directoryPrefix, namespacePrefix, RUN_VARIABLE } from './kit/run-id.ts'
+import { killAll, namespacesOf, outlasting } from './kit/remains.ts'
+import { directoryPrefix, JANITOR_VARIABLE, namespacePrefix, RUN_VARIABLE } from './kit/run-id.ts'
 import { Reporter } from './reporter.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -72,11 +74,12 @@ const reporter = new Reporter({ skipsFail: process.env['CI'] === 'true' })
 reporter.pipe(process.stdout)
 /** Marks all that is of this run: others may run beside it. */
 const run = randomBytes(4).toString('hex')
+for (const signal of SIGNALS) process.once(signal, interrupt)
 
 if (!words.includes('--no-checks') && patterns.length === 0) {
-  check('types', ['tsc', '--noEmit'])
-  check('lint', ['oxlint', '--type-aware'])
-  check('format', ['oxfmt', '--check'])
+  await check('types', ['tsc', '--noEmit'])
+  await check('lint', ['oxlint', '--type-aware'])
+  await check('format', ['oxfmt', '--check'])
 }
 
 const runnable = process.env['AMBIT_WITHOUT_NAMESPACES']
@@ -104,7 +107,7 @@ await Promise.all(
   }),
 )
 const left = [
-  ...(await outlasting(() => withVariable(RUN_VARIABLE, run))),
+  ...(await outlasting(() => [...withVariable(RUN_VARIABLE, run), ...withVariable(JANITOR_VARIABLE, run)])),
   ...namespacesOf(namespacePrefix(run)).map((name) => `network namespace ${name} was left`),
   ...globSync(`${directoryPrefix(run)}*`, { cwd: tmpdir() }).map(
     (name) => `directory ${join(tmpdir(), name)} was left`,
@@ -123,8 +126,28 @@ function isStory(file: string): boolean {
   return STORIES.some((folder) => file.startsWith(folder))
 }
 
-function check(name: string, [program = '', ...rest]: readonly string[]): void {
+async function check(name: string, [program = '', ...rest]: readonly string[]): Promise<void> {
   const path = join(ROOT, 'node_modules', '.bin', program)
-  const { status, stdout, stderr } = spawnSync(path, rest, { cwd: ROOT, encoding: 'utf8' })
-  reporter.count(name, status === 0, `${stdout}${stderr}`)
+  try {
+    await promisify(execFile)(path, rest, { cwd: ROOT, env: { ...process.env, [RUN_VARIABLE]: run } })
+    reporter.count(name, true)
+  } catch (error) {
+    const {
+      stdout = '',
+      stderr = '',
+      message,
+    } = error as Error & { readonly stdout?: string; readonly stderr?: string } // see execFile
+    reporter.count(name, false, `${stdout}${stderr}` || message)
+  }
+}
+
+/** Ends what runs and then this program, by the signal. Without a pause in between, so that no further test file begins. */
+function interrupt(signal: NodeJS.Signals): void {
+  process.stderr.write('\ninterrupted: ending what runs …\n')
+  killAll(
+    () => withVariable(RUN_VARIABLE, run),
+    () => withVariable(JANITOR_VARIABLE, run),
+  )
+  process.removeAllListeners(signal)
+  process.kill(process.pid, signal)
 }

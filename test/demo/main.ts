@@ -1,6 +1,6 @@
 // The demo (npm start): tells the story of a mesh with real programs and prints what was observed.
 import { parseArgs } from 'node:util'
-import { TestMesh } from '../kit/index.ts'
+import { Interruption, TestMesh } from '../kit/index.ts'
 import { Checks, type Check } from './checks.ts'
 import { followLogs } from './follow-logs.ts'
 import { hints } from './hints.ts'
@@ -15,7 +15,6 @@ if (process.env['AMBIT_WITHOUT_NAMESPACES']) {
 }
 
 let mesh: TestMesh | undefined
-let closing: Promise<readonly string[]> | undefined
 
 function show({ name, ok, observed }: Check): void {
   const line = `${ok ? '✔' : '✘'} ${name}\n    ${observed}\n`
@@ -25,35 +24,15 @@ function show({ name, ok, observed }: Check): void {
 
 const checks = new Checks(show)
 
-/** Everything that was started ends here, whatever happened. */
-function close(): Promise<readonly string[]> {
-  closing ??= mesh?.close() ?? Promise.resolve([])
-  return closing
-}
-
-/** Ends the demo before its end. What is looked at just now says nothing any more. */
-async function interrupt(exitCode: number): Promise<never> {
+// What is looked at just now says nothing any more.
+const interruption = new Interruption(async () => {
   checks.interrupt()
-  for (const fault of await close()) process.stderr.write(`not cleaned up: ${fault}\n`)
-  process.exit(exitCode)
-}
-
-for (const [signal, exitCode] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const) {
-  process.once(signal, () => {
-    process.stderr.write('\ninterrupted: cleaning up …\n')
-    void interrupt(exitCode)
-    // Once more changes nothing: cleaning up takes seconds.
-    process.on(signal, () => {})
-  })
-}
+  for (const fault of (await mesh?.close()) ?? []) process.stderr.write(`not cleaned up: ${fault}\n`)
+})
 // Whoever started the demo is gone: nobody can end it any more.
 const launcher = process.ppid
 setInterval(() => {
-  if (process.ppid !== launcher && !checks.isInterrupted) void interrupt(1)
+  if (process.ppid !== launcher) interruption.begin(1)
 }, 1_000).unref()
 
 try {
@@ -61,7 +40,8 @@ try {
   mesh = await TestMesh.create()
   const cast = await assemble(mesh)
   await tell(mesh, cast, checks)
-  if (isInteractive && !checks.isInterrupted) {
+  await interruption.pass()
+  if (isInteractive) {
     process.stdout.write(hints(mesh))
     followLogs(mesh, (line) => process.stdout.write(`${line}\n`))
     await new Promise(() => {})
@@ -70,9 +50,8 @@ try {
   const observed = error instanceof Error ? error.message : String(error)
   checks.add({ name: 'the demo itself', ok: false, observed })
 }
-// Whoever interrupted ends the process.
-if (checks.isInterrupted) await new Promise(() => {})
-const faults = await close()
+const faults = (await mesh?.close()) ?? []
+await interruption.pass()
 const cleaned = faults.length === 0
 checks.add({
   name: 'everything is cleaned up',

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { JANITOR_VARIABLE, RUN_VARIABLE } from './run-id.ts'
 
 /**
  * Waits for the end of its input, which comes when the program that started it closes it or dies in whatever way, and then
@@ -22,6 +23,7 @@ export class Janitor {
     // A session of its own: a Ctrl-C must not reach it.
     this.#child = spawn('sh', ['-c', SCRIPT, 'janitor', prefix, directory], {
       stdio: ['pipe', 'ignore', 'ignore'],
+      env: { ...process.env, [RUN_VARIABLE]: undefined, [JANITOR_VARIABLE]: process.env[RUN_VARIABLE] },
       detached: true,
     })
     this.#child.unref()

@@ -60,7 +60,7 @@ export class TestMesh {
   lookedAt = ''
   /** What is being built just now. */
   readonly #building = new Set<Promise<unknown>>()
-  #isClosing = false
+  #closed: Promise<readonly string[]> | undefined
   #successors = 0
   #ca: Program | undefined
 
@@ -199,7 +199,7 @@ export class TestMesh {
 
   /** Does what `close` must wait for; throws when that has begun. */
   async #build<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#isClosing) throw new Error('the mesh is being closed')
+    if (this.#closed) throw new Error('the mesh is being closed')
     const built = work()
     this.#building.add(built)
     try {
@@ -311,10 +311,14 @@ export class TestMesh {
 
   /**
    * Stops everything and removes it. Answers what was not right: a proxy or CA that did not end well and in time, a process, a
-   * namespace or a file that was left.
+   * namespace or a file that was left. Asked again, it answers the same.
    */
-  async close(): Promise<readonly string[]> {
-    this.#isClosing = true
+  close(): Promise<readonly string[]> {
+    this.#closed ??= this.#end()
+    return this.#closed
+  }
+
+  async #end(): Promise<readonly string[]> {
     // What is half made can neither be ended well nor removed.
     await Promise.allSettled(this.#building)
     const { namespaces } = this

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
-/** Runs a program on our terminal; signals are passed on, and it decides how to end. Answers the exit code. */
+/** Runs a program on our terminal; signals are passed on, and it decides how to end. Answers the exit code, as shells say it. */
 export function run(program, words) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, words, { stdio: 'inherit' })
@@ -14,7 +15,7 @@ export function run(program, words) {
     child.once('error', reject)
     child.once('close', (code, signal) => {
       for (const name of SIGNALS) process.off(name, forward)
-      resolve(code ?? (signal === 'SIGINT' ? 130 : 1))
+      resolve(code ?? 128 + constants.signals[signal])
     })
   })
 }
