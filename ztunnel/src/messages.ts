@@ -1,13 +1,8 @@
 import type { MeshUpdate } from '@ambit/shared/mesh'
 import type { WireCertificate } from '@ambit/shared/certificates'
 import type { MetricsDelta } from '@ambit/shared/telemetry'
-import type { PodIdentity, WorkerConfig } from './config/index.ts'
-
-/** A captured pod as the worker processes know it. */
-export interface Pod extends PodIdentity {
-  /** Unique for the life of this pod on this node. */
-  readonly uid: string
-}
+import type { WorkerConfig } from './config/index.ts'
+import type { Pod } from './pod.ts'
 
 /** The listeners of one pod, by the port's role. */
 export type ListenerRole = 'inbound' | 'inboundPassthrough' | 'outbound'

@@ -1,9 +1,4 @@
-/** Who a pod is; with PROXY_MODE=dedicated the one pod that the proxy serves. */
-export interface PodIdentity {
-  readonly name: string
-  readonly namespace: string
-  readonly serviceAccount: string
-}
+import type { PodIdentity } from '../pod.ts'
 
 /** SO_MARK of every socket made in a pod's namespace, with FOREIGN_SOURCE beside it on some; undefined leaves it unset. */
 export type Marking =

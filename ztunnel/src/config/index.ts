@@ -1,4 +1,4 @@
-export type { PodIdentity, WorkerConfig, ZtunnelConfig } from './config.ts'
+export type { WorkerConfig, ZtunnelConfig } from './config.ts'
 export { blamedOn } from './blamed-on.ts'
 export { ConfigError } from './config-error.ts'
 export type { Variable } from './environment.ts'

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { parseIdentityPart } from '@ambit/shared/identity'
-import type { PodIdentity, ZtunnelConfig } from './config.ts'
+import type { PodIdentity } from '../pod.ts'
+import type { ZtunnelConfig } from './config.ts'
 import { Environment, type Variable, type WhyUnreadable } from './environment.ts'
 import { accepted, Problem, problem } from './problem.ts'
 import { readCa } from './read-ca.ts'

@@ -5,14 +5,8 @@ import type { ByteIo } from '@ambit/shared/io'
 import type { Log } from '@ambit/shared/log'
 import type { Counter } from '@ambit/shared/telemetry'
 import { addressesIn, NetworkNamespace, Redirection, type ProbeBypass } from '../linux/index.ts'
-import type { Pod } from '../messages.ts'
+import { nameOf, type Pod, type PodPlace } from '../pod.ts'
 import { closeListeners, openListeners, type ListenOptions, type PodListener } from './pod-listeners.ts'
-
-/** A pod to capture and where its network namespace is. */
-export interface PodPlace extends Pod {
-  /** Path of the network namespace, such as /run/netns/x. */
-  readonly netns: string
-}
 
 export interface CapturedPodsOptions {
   readonly io: ByteIo
@@ -290,8 +284,4 @@ function canBeOpened(netns: string): boolean {
   } catch {
     return false
   }
-}
-
-function nameOf({ namespace, name }: Pod): string {
-  return `${namespace}/${name}`
 }

@@ -2,6 +2,7 @@ import { Repetition, type Clock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import type { Log } from '@ambit/shared/log'
 import type { ProbeBypass } from '../linux/index.ts'
+import { nameOf } from '../pod.ts'
 import type { CapturedPod } from './captured-pods.ts'
 
 export interface DriftWatchOptions {
@@ -35,13 +36,15 @@ export class DriftWatch {
     const { captured, probes, log } = this.#options
     for (const { pod, redirection } of captured()) {
       if (this.#looks.isStopped) return
-      const name = `${pod.namespace}/${pod.name}`
       try {
         const mended = (await redirection?.mend()) ?? []
         if (mended.length > 0)
-          log.warn('redirection was changed by someone and is mended', { pod: name, mended: mended.join(' and ') })
+          log.warn('redirection was changed by someone and is mended', {
+            pod: nameOf(pod),
+            mended: mended.join(' and '),
+          })
       } catch (error) {
-        log.error('redirection cannot be checked', { pod: name, error: messageOf(error) })
+        log.error('redirection cannot be checked', { pod: nameOf(pod), error: messageOf(error) })
       }
     }
     try {

@@ -1,7 +1,7 @@
 import { messageOf } from '@ambit/shared/errors'
 import { SpiffeId } from '@ambit/shared/identity'
 import type { Log } from '@ambit/shared/log'
-import type { Pod } from '../messages.ts'
+import { nameOf, type Pod } from '../pod.ts'
 
 export interface PodIdentitiesOptions {
   /** The trust domain of a pod as things are now. */
@@ -33,12 +33,12 @@ export class PodIdentities {
   }
 
   #identityOf(pod: Pod): SpiffeId | undefined {
-    const { uid, name, namespace, serviceAccount } = pod
+    const { uid, namespace, serviceAccount } = pod
     try {
       return SpiffeId.of(this.#options.trustDomainOf(pod), namespace, serviceAccount)
     } catch (error) {
       this.#options.log.error('a pod has no identity as things are, the last good one stays', {
-        pod: `${namespace}/${name}`,
+        pod: nameOf(pod),
         error: messageOf(error),
       })
       const last = this.#last.get(uid)

@@ -3,7 +3,7 @@ import { FakeClock } from '@ambit/shared/clock'
 import { silentLog, type Log } from '@ambit/shared/log'
 import { Mesh } from '@ambit/shared/mesh'
 import { parseLocalFile } from '@ambit/shared/mesh/local'
-import type { Pod } from '../messages.ts'
+import type { Pod } from '../pod.ts'
 import { UnknownPods } from './unknown-pods.ts'
 
 function pod(name: string, serviceAccount = name): Pod {

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '@ambit/shared/clock'
 import type { Log } from '@ambit/shared/log'
 import type { Mesh, Workload } from '@ambit/shared/mesh'
-import type { Pod } from '../messages.ts'
+import { nameOf, type Pod } from '../pod.ts'
 
 export interface UnknownPodsOptions {
   readonly mesh: Pick<Mesh, 'localWorkload' | 'workloads'>
@@ -91,8 +91,4 @@ function difference(pod: Pod, namesake: Workload | undefined, nodeName: string |
   const { serviceAccount } = namesake
   const account = serviceAccount === pod.serviceAccount ? [] : [`of service account ${serviceAccount}`]
   return ` (it has one ${[...account, ...node].join(' ')})`
-}
-
-function nameOf({ namespace, name }: Pick<Pod, 'namespace' | 'name'>): string {
-  return `${namespace}/${name}`
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '@ambit/shared/clock'
 import { WatchedFile } from '@ambit/shared/config-file'
 import type { Log } from '@ambit/shared/log'
-import type { PodPlace } from '../control/captured-pods.ts'
+import type { PodPlace } from '../pod.ts'
 import { parsePodsFile } from './pods-file.ts'
 
 export interface PodsFileSourceOptions {

@@ -1,6 +1,6 @@
 import { YamlValue } from '@ambit/shared/config-file'
 import { parseIdentityPart } from '@ambit/shared/identity'
-import type { PodPlace } from '../control/captured-pods.ts'
+import type { PodPlace } from '../pod.ts'
 
 /** Pods of one node; Kubernetes itself stops at a few hundred. */
 const MAX_PODS = 10_000

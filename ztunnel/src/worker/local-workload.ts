@@ -1,6 +1,6 @@
 import type { Clock } from '@ambit/shared/clock'
 import type { Mesh, Workload } from '@ambit/shared/mesh'
-import type { PodIdentity } from '../config/index.ts'
+import type { PodIdentity } from '../pod.ts'
 
 /** Istio: how long a connection waits for the record of its own pod (reference behaviour of `get_workload`). */
 const WAIT_MS = 5_000

@@ -1,6 +1,6 @@
 import { SpiffeId } from '@ambit/shared/identity'
 import type { Workload } from '@ambit/shared/mesh'
-import type { PodIdentity } from '../config/index.ts'
+import type { PodIdentity } from '../pod.ts'
 
 /** Who a pod is towards others: the trust domain of its mesh record, the namespace and service account of the pod itself. */
 export function identityOf(workload: Workload, pod: PodIdentity, trustDomain: string): SpiffeId {

@@ -1,6 +1,6 @@
 import type { Mesh, Workload } from '@ambit/shared/mesh'
 import type { ConnectionFacts, PolicySet, Verdict } from '@ambit/shared/policy'
-import type { PodIdentity } from '../config/index.ts'
+import type { PodIdentity } from '../pod.ts'
 import type { OpenConnections, TrackedConnection } from './open-connections.ts'
 import type { Recheck } from './recheck.ts'
 
