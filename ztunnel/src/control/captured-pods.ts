@@ -6,11 +6,11 @@ import type { Log } from '@ambit/shared/log'
 import type { Counter } from '@ambit/shared/telemetry'
 import { addressesIn, NetworkNamespace, Redirection, type ProbeBypass } from '../linux/index.ts'
 import { nameOf, type Pod, type PodPlace } from '../pod.ts'
-import { closeListeners, openListeners, type ListenOptions, type PodListener } from './pod-listeners.ts'
+import { closeListeners, openListeners, type PodListener, type PodListenOptions } from './pod-listeners.ts'
 
 export interface CapturedPodsOptions {
   readonly io: ByteIo
-  readonly listen: ListenOptions
+  readonly listen: PodListenOptions
   /** The mark of connections that are not redirected. Undefined in dedicated mode: whoever runs the proxy directs the traffic to it. */
   readonly redirect: { readonly packetMark: number } | undefined
   /** Namespaces that are no pod's, by id, and whose they are. */

@@ -1,16 +1,8 @@
 import type { ListenHandle, ByteIo } from '@ambit/shared/io'
 import { listenTcp, type KeepAlive, type NetworkNamespace } from '../linux/index.ts'
+import { LISTEN_BACKLOG } from '../listen-backlog.ts'
 import type { ListenerRole } from '../messages.ts'
-
-/** Istio's ports in a pod's namespace. */
-export const PORTS: Readonly<Record<ListenerRole, number>> = {
-  inbound: 15_008,
-  inboundPassthrough: 15_006,
-  outbound: 15_001,
-}
-
-/** Connections that wait to be accepted while a worker is being replaced; Istio has 128, too few for that. */
-export const LISTEN_BACKLOG = 4_096
+import { PROXY_PORTS } from '../proxy-ports.ts'
 
 export interface PodListener {
   readonly role: ListenerRole
@@ -19,7 +11,7 @@ export interface PodListener {
   readonly transparent: boolean
 }
 
-export interface ListenOptions {
+export interface PodListenOptions {
   readonly mark: number | undefined
   readonly reusePort: boolean
   /** true: must work; false: off; undefined: where possible. */
@@ -33,13 +25,17 @@ export interface ListenOptions {
  * Opens the three listeners of a pod, all or none. They belong to the caller, who closes them with `closeListeners`: as
  * long as this process holds them, no waiting connection is lost when a worker dies.
  */
-export function openListeners(io: ByteIo, namespace: NetworkNamespace, options: ListenOptions): readonly PodListener[] {
+export function openListeners(
+  io: ByteIo,
+  namespace: NetworkNamespace,
+  options: PodListenOptions,
+): readonly PodListener[] {
   const opened: PodListener[] = []
   try {
     for (const role of ['inbound', 'inboundPassthrough', 'outbound'] as const) {
       const { fd, transparent } = listenTcp(namespace, {
         address: options.ipv6 ? '::' : '0.0.0.0',
-        port: PORTS[role],
+        port: PROXY_PORTS[role],
         backlog: LISTEN_BACKLOG,
         mark: options.mark,
         reusePort: options.reusePort,

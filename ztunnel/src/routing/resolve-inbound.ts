@@ -2,7 +2,7 @@ import { familyOf, targetPort, type Mesh, type Service, type Workload } from '@a
 import type { SocketAddress } from '@ambit/shared/io'
 import type { Authority } from '../connect-headers/index.ts'
 import { guessService } from './guess-service.ts'
-import { isProxyPort } from './proxy-ports.ts'
+import { isProxyPort } from '../proxy-ports.ts'
 import { isBehind } from './waypoint.ts'
 
 export interface InboundRequest {

@@ -10,7 +10,7 @@ import {
   type Service,
   type Workload,
 } from '@ambit/shared/mesh'
-import { HBONE_PORT } from './proxy-ports.ts'
+import { PROXY_PORTS } from '../proxy-ports.ts'
 import { isBehind, resolveWaypoint, waypointOf, type ResolvedWaypoint } from './waypoint.ts'
 
 export interface OutboundRequest {
@@ -116,7 +116,7 @@ function directly({ workload, port, service }: Upstream, address: string, reques
   if (workload.protocol === 'TCP') return { kind: 'tcp', dial: { address, port }, workload, service }
   return {
     kind: 'hbone',
-    dial: { address, port: HBONE_PORT },
+    dial: { address, port: PROXY_PORTS.inbound },
     authority: formatSocketAddress({ address, port }),
     identities: identitiesOf(workload, service, request.trustDomain),
     workload,

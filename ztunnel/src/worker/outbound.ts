@@ -6,14 +6,8 @@ import type { Workload } from '@ambit/shared/mesh'
 import type { ConnectionInfo, OpenConnection } from '@ambit/shared/telemetry'
 import { encodeForwarded, newTraceparent } from '../connect-headers/index.ts'
 import { originalDestination } from '../linux/index.ts'
-import {
-  isLoopback,
-  isProxyPort,
-  routeOutbound,
-  type CarriableRoute,
-  type OutboundRequest,
-  type UnresolvedRoute,
-} from '../routing/index.ts'
+import { isProxyPort } from '../proxy-ports.ts'
+import { routeOutbound, type CarriableRoute, type OutboundRequest, type UnresolvedRoute } from '../routing/index.ts'
 import { CarriedConnection } from './carried-connection.ts'
 import { ConnectionFailure } from './connection-failure.ts'
 import { dialFromPod } from './dial.ts'
@@ -78,8 +72,9 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
  * True where carrying it would bring it back here without end. Loopback is ours; an address where the connection was accepted
  * as it came was never redirected, so somebody dialled the listener itself, by whatever address the pod has.
  */
-function isOurself(wanted: SocketAddress, end: TcpEnd): boolean {
-  return isLoopback(wanted.address) || (wanted.address === end.local.address && wanted.port === end.local.port)
+function isOurself({ address, port }: SocketAddress, { local }: TcpEnd): boolean {
+  const isLoopback = address.startsWith('127.') || address === '::1'
+  return isLoopback || (address === local.address && port === local.port)
 }
 
 /** The way to an endpoint that has only a name, before the connection counts as opened; see resolveRoute. */

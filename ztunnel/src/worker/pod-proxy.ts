@@ -5,6 +5,7 @@ import type { Workload } from '@ambit/shared/mesh'
 import { logVerdict, type ConnectionFacts } from '@ambit/shared/policy'
 import { encodeBaggage } from '../connect-headers/index.ts'
 import type { NetworkNamespace } from '../linux/index.ts'
+import { LISTEN_BACKLOG } from '../listen-backlog.ts'
 import type { ListenerRole } from '../messages.ts'
 import type { Pod } from '../pod.ts'
 import { ConnectionFailure } from './connection-failure.ts'
@@ -14,9 +15,6 @@ import { OpenConnections } from './open-connections.ts'
 import { PodPolicy } from './pod-policy.ts'
 import { PeerTls, revokedPeer } from './peer-tls.ts'
 import type { WorkerContext } from './worker-context.ts'
-
-/** Connections that wait to be accepted while the worker is busy or replaced. */
-const LISTEN_BACKLOG = 4_096
 
 /** The whole life of an accepted connection, which it ends itself. Never rejects. */
 export type Serve = (proxy: PodProxy, end: TcpEnd) => Promise<void>
