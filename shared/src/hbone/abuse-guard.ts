@@ -1,6 +1,6 @@
 import type { Clock } from '../clock/index.ts'
 import { ConnectionError } from './connection-error.ts'
-import { ErrorCode } from './frames.ts'
+import { ErrorCode } from './error-code.ts'
 import type { HboneLimits, Rate } from './limits.ts'
 
 /** WINDOW_UPDATEs that one sent DATA frame earns: a peer may credit stream and connection, several times per frame. */

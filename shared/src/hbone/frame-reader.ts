@@ -1,6 +1,7 @@
 import type { Slab } from '../io/index.ts'
 import { ConnectionError } from './connection-error.ts'
-import { CLIENT_PREFACE, ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from './frames.ts'
+import { ErrorCode } from './error-code.ts'
+import { CLIENT_PREFACE, Flag, FRAME_HEADER_BYTES, FrameType } from './frames.ts'
 
 /** What a frame reader tells. All memory is lent for the call; a data slab may be retained. Methods may throw ConnectionError. */
 export interface FrameSink {

@@ -17,22 +17,6 @@ export const FrameType = {
 
 export const Flag = { ack: 0x1, endStream: 0x1, endHeaders: 0x4, padded: 0x8, priority: 0x20 } as const
 
-/** RFC 9113 §7. */
-export const ErrorCode = {
-  noError: 0,
-  protocolError: 1,
-  internalError: 2,
-  flowControlError: 3,
-  settingsTimeout: 4,
-  streamClosed: 5,
-  frameSizeError: 6,
-  refusedStream: 7,
-  cancel: 8,
-  compressionError: 9,
-  connectError: 10,
-  enhanceYourCalm: 11,
-} as const
-
 export const CLIENT_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
 /** Window before any SETTINGS (RFC 9113 §6.9.2) and the largest one there is. */

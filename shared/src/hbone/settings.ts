@@ -1,12 +1,6 @@
 import { ConnectionError } from './connection-error.ts'
-import {
-  DEFAULT_MAX_FRAME_BYTES,
-  DEFAULT_WINDOW,
-  ErrorCode,
-  LARGEST_MAX_FRAME_BYTES,
-  MAX_WINDOW,
-  putUint32,
-} from './frames.ts'
+import { ErrorCode } from './error-code.ts'
+import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW, LARGEST_MAX_FRAME_BYTES, MAX_WINDOW, putUint32 } from './frames.ts'
 import type { HboneLimits } from './limits.ts'
 
 /** RFC 9113 §6.5.2. */
