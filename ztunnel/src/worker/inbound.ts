@@ -7,9 +7,9 @@ import type { ConnectionInfo } from '@ambit/shared/telemetry'
 import { parseAuthority, parseBaggage, parseForwardedHost, encodeProxyHeader } from '../connect-headers/index.ts'
 import { resolveInbound, type InboundTarget } from '../routing/index.ts'
 import { CarriedConnection } from './carried-connection.ts'
+import { CertificateFailure } from './certificate-failure.ts'
 import { ConnectionFailure } from './connection-failure.ts'
 import { dialApplication } from './dial.ts'
-import { CertificateFailure } from './certificate-failure.ts'
 import { PeerTls } from './peer-tls.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
@@ -68,7 +68,7 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
   const { remote: source, local: accepted, peer } = tunnel.connection
   try {
     // What is asked for.
-    const found = ownWorkload(proxy)
+    const found = proxy.localWorkload()
     const local = found instanceof Promise ? await found : found
     const target = whatFor(proxy, tunnel, local)
     const facts = { source, destination: target.upstream, identity: peer, network: config.network }
@@ -112,14 +112,6 @@ async function serveTunnel(proxy: PodProxy, tunnel: IncomingTunnel): Promise<voi
     tunnel.reject(error instanceof Refusal ? error.status : 503)
     recorder.denied({ direction: 'inbound', src: source, dst: accepted, error: messageOf(error) })
   }
-}
-
-function ownWorkload(proxy: PodProxy): Workload | Promise<Workload> {
-  const found = proxy.localWorkload()
-  if (!(found instanceof Promise)) return found
-  return found.catch((error: unknown) => {
-    throw new Refusal(503, messageOf(error))
-  })
 }
 
 /** The application that a CONNECT names, by Istio's order of checks. Throws Refusal. */

@@ -21,6 +21,9 @@ import { Recheck } from './recheck.ts'
 import { WaitingClients } from './waiting-clients.ts'
 import type { WorkerContext } from './worker-context.ts'
 
+/** How often a draining worker looks whether its last connection has ended. */
+const DRAIN_POLL_MS = 50
+
 export interface WorkerOptions {
   readonly send: (message: FromWorker) => void
 }
@@ -214,9 +217,6 @@ export class Worker {
     return busy
   }
 }
-
-/** How often a draining worker looks whether its last connection has ended. */
-const DRAIN_POLL_MS = 50
 
 function updatePolicies(policies: PolicySet, { upserts, removals }: MeshUpdate): void {
   for (const key of removals) if (key.startsWith('policy/')) policies.delete(key.slice('policy/'.length))
