@@ -1,10 +1,7 @@
-import { verifyServer } from '@ambit/shared/certificates'
 import { messageOf } from '@ambit/shared/errors'
-import type { OutgoingTunnel } from '@ambit/shared/hbone'
 import { formatSocketAddress, type SocketAddress, type Splice, type TcpEnd } from '@ambit/shared/io'
 import type { Workload } from '@ambit/shared/mesh'
 import type { ConnectionInfo, OpenConnection } from '@ambit/shared/telemetry'
-import { encodeForwarded, newTraceparent } from '../connect-headers/index.ts'
 import { originalDestination } from '../linux/index.ts'
 import { isProxyPort } from '../proxy-ports.ts'
 import { routeOutbound, type CarriableRoute, type OutboundRequest, type UnresolvedRoute } from '../routing/index.ts'
@@ -12,8 +9,8 @@ import { CarriedConnection } from './carried-connection.ts'
 import { ConnectionFailure } from './connection-failure.ts'
 import { dialFromPod } from './dial.ts'
 import { EndpointSearch } from './endpoint-search.ts'
+import { openTunnel } from './open-tunnel.ts'
 import { failureOfTunnel, mayTryAnother, wasLost } from './outbound-failure.ts'
-import { PeerTls } from './peer-tls.ts'
 import { PendingConnection } from './pending-connection.ts'
 import type { PodProxy } from './pod-proxy.ts'
 import { resolveRoute } from './resolve-route.ts'
@@ -52,7 +49,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
     })
     try {
       // Reach it and carry.
-      const upstream = await reach(proxy, { search, source, end, record, connection }, route)
+      const upstream = await reach(proxy, { search, end, record, connection }, route)
       await connection.carry(upstream)
       connection.end()
     } catch (error) {
@@ -103,7 +100,6 @@ async function locate(
 
 interface Attempt {
   readonly search: EndpointSearch
-  readonly source: SocketAddress
   readonly end: TcpEnd
   readonly record: OpenConnection
   readonly connection: CarriedConnection
@@ -116,8 +112,8 @@ interface Attempt {
  */
 async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): Promise<Splice> {
   const { waitingClients } = proxy.context
-  const { search, source, record, connection } = attempt
-  const waiting = waitingClients.add(attempt.end, connection)
+  const { search, end, record, connection } = attempt
+  const waiting = waitingClients.add(end, connection)
   try {
     for (let route = first; ;) {
       try {
@@ -129,7 +125,7 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): 
         if (next === undefined) throw failure
         if (next === route) continue
         route = await resolveRoute(proxy, search, next, connection.signal)
-        record.redirect(describe(search.asked.source, proxy, source, route))
+        record.redirect(describe(search.asked.source, proxy, end.remote, route))
       }
     }
   } finally {
@@ -137,10 +133,13 @@ async function reach(proxy: PodProxy, attempt: Attempt, first: CarriableRoute): 
   }
 }
 
-async function open(proxy: PodProxy, attempt: Attempt, route: CarriableRoute): Promise<Splice> {
-  if (route.kind === 'hbone') return (await openTunnel(proxy, attempt, route)).splice(attempt.end)
-  const upstream = await dialFromPod(proxy, route.dial, { signal: attempt.connection.signal })
-  return proxy.context.io.splice(attempt.end, upstream)
+async function open(proxy: PodProxy, { search, end, connection }: Attempt, route: CarriableRoute): Promise<Splice> {
+  const { signal } = connection
+  if (route.kind === 'hbone') {
+    const tunnel = await openTunnel(proxy, { local: search.asked.source, source: end.remote, signal }, route)
+    return tunnel.splice(end)
+  }
+  return proxy.context.io.splice(end, await dialFromPod(proxy, route.dial, { signal }))
 }
 
 function failureOf(route: CarriableRoute, error: unknown): ConnectionFailure {
@@ -148,38 +147,6 @@ function failureOf(route: CarriableRoute, error: unknown): ConnectionFailure {
   return new ConnectionFailure('CONNECT', `connection failed: ${messageOf(error)}`, {
     source: 'upstream',
     cause: error,
-  })
-}
-
-/** A stream of a pooled HBONE connection. The pool's key is Istio's: who we are, who may answer, where, and from where. */
-function openTunnel(
-  proxy: PodProxy,
-  { search, source, connection }: Attempt,
-  route: Extract<CarriableRoute, { kind: 'hbone' }>,
-): Promise<OutgoingTunnel> {
-  const { identities, clock, crl, recorder } = proxy.context
-  const local = search.asked.source
-  const own = proxy.identity(local)
-  return proxy.pool.open({
-    key: `${own.toString()} ${route.identities.join(',')} ${formatSocketAddress(route.dial)} ${source.address}`,
-    dial: (signal) => dialFromPod(proxy, route.dial, { signal }),
-    tls: async () => {
-      const { certificate, context } = await identities.get(own)
-      return new PeerTls({
-        context,
-        judge: (chain, nowMs, revoked) => verifyServer(chain, certificate, route.identities, nowMs, revoked),
-        now: () => clock.now(),
-        crl,
-        onRevoked: () => recorder.revoked('source'),
-      })
-    },
-    authority: route.authority,
-    headers: [
-      ['baggage', proxy.baggage(local)],
-      ['forwarded', encodeForwarded(source, route.service?.hostname)],
-      ['traceparent', newTraceparent()],
-    ],
-    signal: connection.signal,
   })
 }
 
