@@ -5,7 +5,6 @@ import {
   CLONE_NEWNET,
   libcClose,
   libcSetns,
-  libcSetsockopt,
   libcSocket,
   SOCK_CLOEXEC,
   SOCK_STREAM,
@@ -13,8 +12,7 @@ import {
   SystemCallError,
 } from './libc.ts'
 import { OWN_NAMESPACE } from './network-namespace.ts'
-
-const SO_MARK = 36
+import { setOption, SO_MARK } from './socket-option.ts'
 
 interface Needs {
   /** false for a proxy of the namespace that it runs in. */
@@ -44,9 +42,7 @@ function checkEntering(): void {
 function checkMarking(packetMark: number): void {
   const fd = checked(libcSocket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket')
   try {
-    const value = Buffer.alloc(4)
-    value.writeUInt32LE(packetMark)
-    checked(libcSetsockopt(fd, SOL_SOCKET, SO_MARK, value, 4), 'setsockopt(SO_MARK)')
+    setOption(fd, SOL_SOCKET, SO_MARK, packetMark)
   } catch (error) {
     throw missing('CAP_NET_ADMIN', 'to mark packets', error)
   } finally {

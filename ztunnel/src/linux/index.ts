@@ -7,14 +7,12 @@ export { NetworkNamespace, primeThreadPool } from './network-namespace.ts'
 export { NftError } from './nftables.ts'
 export { ProbeBypass } from './probe-bypass.ts'
 export { addressesIn, Redirection } from './redirection.ts'
+export { isReset, originalDestination, zoneOf } from './socket-facts.ts'
 export { socketNames } from './socket-names.ts'
 export {
-  isReset,
   listenTcp,
-  originalDestination,
   PORT_WINDOWS,
   prepareTcp,
-  zoneOf,
   type KeepAlive,
   type ListenOptions,
   type PrepareOptions,

@@ -1,4 +1,3 @@
-import type { SocketAddress } from '@ambit/shared/io'
 import { familyOf, type Family } from '@ambit/shared/mesh'
 import {
   AF_INET,
@@ -6,7 +5,6 @@ import {
   checked,
   libcBind,
   libcClose,
-  libcGetsockopt,
   libcListen,
   libcSetsockopt,
   libcSocket,
@@ -19,27 +17,22 @@ import {
   SOL_TCP,
 } from './libc.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
-import { decodeSocketAddress, encodeSocketAddress } from './socket-address-bytes.ts'
+import { encodeSocketAddress } from './socket-address-bytes.ts'
+import { bytesOf, setOption, SO_MARK } from './socket-option.ts'
 
 const SO_REUSEADDR = 2
 const SO_KEEPALIVE = 9
 const SO_REUSEPORT = 15
-const SO_BINDTODEVICE = 25
-const SO_MARK = 36
 const TCP_KEEPIDLE = 4
 const TCP_KEEPINTVL = 5
 const TCP_KEEPCNT = 6
-const TCP_INFO = 11
 const TCP_USER_TIMEOUT = 18
-/** The state of a socket that is no connection any more. */
-const TCP_CLOSE = 7
 const IP_TRANSPARENT = 19
 const IP_BIND_ADDRESS_NO_PORT = 24
 /** Linux 6.3. */
 const IP_LOCAL_PORT_RANGE = 51
 const IPV6_V6ONLY = 26
 const IPV6_TRANSPARENT = 75
-const SO_ORIGINAL_DST = 80
 
 export interface ListenOptions {
   /** '::' takes IPv4 too. */
@@ -55,9 +48,8 @@ export interface ListenOptions {
 }
 
 /**
- * A listening TCP socket inside the namespace; the caller owns `fd`. Accepted sockets inherit mark, transparency,
- * keepalive and user timeout. With
- * `transparent` connections may be dialled from foreign addresses. Throws SystemCallError, such as EADDRINUSE.
+ * A listening TCP socket inside the namespace; the caller owns `fd`. Accepted sockets inherit mark, transparency, keepalive and
+ * user timeout. With `transparent` connections may be dialled from foreign addresses. Throws SystemCallError, such as EADDRINUSE.
  */
 export function listenTcp(
   namespace: NetworkNamespace,
@@ -127,44 +119,6 @@ function setKeepAlive(fd: number, { timeS, intervalS, retries }: KeepAlive): voi
   setOption(fd, SOL_TCP, TCP_KEEPCNT, retries)
 }
 
-const destination = Buffer.alloc(28)
-const destinationLength = Buffer.alloc(4)
-
-/**
- * Where a redirected connection was going. For one that was never redirected the kernel answers the plain destination, so
- * the caller must refuse the proxy's own ports. Throws SystemCallError where there is no connection tracking entry.
- */
-export function originalDestination(fd: number, family: Family): SocketAddress {
-  destinationLength.writeInt32LE(destination.length)
-  const level = family === 6 ? SOL_IPV6 : SOL_IP
-  checked(libcGetsockopt(fd, level, SO_ORIGINAL_DST, destination, destinationLength), 'SO_ORIGINAL_DST')
-  return decodeSocketAddress(destination)
-}
-
-const tcpInfo = Buffer.alloc(1)
-const tcpInfoLength = Buffer.alloc(4)
-
-/** True where the peer has reset the connection (tcpi_state of linux/tcp.h), or the descriptor is no connection at all. */
-export function isReset(fd: number): boolean {
-  tcpInfoLength.writeInt32LE(tcpInfo.length)
-  return libcGetsockopt(fd, SOL_TCP, TCP_INFO, tcpInfo, tcpInfoLength) !== 0 || tcpInfo[0] === TCP_CLOSE
-}
-
-/** IFNAMSIZ of linux/if.h. */
-const MAX_NAME_BYTES = 16
-
-/**
- * The interface that a connection with a link-local peer is bound to by the kernel, by its name in the pod: the zone of its
- * link-local addresses. undefined where it is bound to none.
- */
-export function zoneOf(fd: number): string | undefined {
-  const name = Buffer.alloc(MAX_NAME_BYTES)
-  const length = Buffer.from([MAX_NAME_BYTES, 0, 0, 0])
-  checked(libcGetsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, length), 'SO_BINDTODEVICE')
-  // The length counts the NUL at the end.
-  return name.toString('latin1', 0, Math.max(0, length.readInt32LE() - 1)) || undefined
-}
-
 function openTcp(namespace: NetworkNamespace, family: Family): number {
   const domain = family === 6 ? AF_INET6 : AF_INET
   return namespace.run(() => checked(libcSocket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket'))
@@ -209,21 +163,4 @@ function makeTransparent(fd: number, family: Family, wanted: boolean | undefined
     if (wanted) throw error
     return false
   }
-}
-
-/** One buffer for each value that is ever set; the kernel copies it. */
-const values = new Map<number, Buffer>()
-
-function bytesOf(value: number): Buffer {
-  let bytes = values.get(value)
-  if (!bytes) {
-    bytes = Buffer.alloc(4)
-    bytes.writeUInt32LE(value >>> 0)
-    values.set(value, bytes)
-  }
-  return bytes
-}
-
-function setOption(fd: number, level: number, name: number, value: number): void {
-  checked(libcSetsockopt(fd, level, name, bytesOf(value), 4), `setsockopt ${level}/${name}`)
 }
