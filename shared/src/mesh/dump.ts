@@ -1,9 +1,10 @@
 import type { Authorization, Match, StringMatch } from './authorization.ts'
+import { formatGateway, type GatewayAddress } from './gateway.ts'
 import { formatCidr } from './ip.ts'
 import type { Mesh } from './mesh.ts'
 import type { MeshResource } from './mesh-update.ts'
 import type { Endpoint, Service } from './service.ts'
-import type { GatewayAddress, Workload } from './workload.ts'
+import type { Workload } from './workload.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -146,13 +147,7 @@ function dumpStringMatch(match: StringMatch): Json {
 }
 
 function gateway(address: GatewayAddress | undefined): Json | undefined {
-  if (!address) return undefined
-  const { destination, hboneMtlsPort } = address
-  const text =
-    destination.kind === 'address'
-      ? `${destination.network}/${destination.address}`
-      : `${destination.namespace}/${destination.hostname}`
-  return { destination: text, hboneMtlsPort }
+  return address && { destination: formatGateway(address), hboneMtlsPort: address.hboneMtlsPort }
 }
 
 /** Without what is empty: '', false, undefined, [] and {}. */

@@ -9,8 +9,9 @@ export {
   type ServiceAccountMatch,
   type StringMatch,
 } from './authorization.ts'
+export { formatGateway, type GatewayAddress, type GatewayDestination } from './gateway.ts'
 export { addressBits, familyOf, formatCidr, ipv4Bits, parseCidr, parseIp, type Cidr, type Family } from './ip.ts'
-export type { GatewayAddress, GatewayDestination, Health, PortMap, Workload } from './workload.ts'
+export type { Health, PortMap, Workload } from './workload.ts'
 export {
   serviceKey,
   type Endpoint,

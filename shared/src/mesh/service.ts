@@ -1,5 +1,6 @@
 import type { Cidr } from './ip.ts'
-import type { GatewayAddress, Health, PortMap } from './workload.ts'
+import type { GatewayAddress } from './gateway.ts'
+import type { Health, PortMap } from './workload.ts'
 
 export interface NetworkAddress {
   readonly network: string

@@ -1,12 +1,4 @@
-/** How a waypoint or gateway is named: by address or by namespaced hostname. */
-export type GatewayDestination =
-  | { readonly kind: 'address'; readonly network: string; readonly address: string }
-  | { readonly kind: 'hostname'; readonly namespace: string; readonly hostname: string }
-
-export interface GatewayAddress {
-  readonly destination: GatewayDestination
-  readonly hboneMtlsPort: number
-}
+import type { GatewayAddress } from './gateway.ts'
 
 /** Ports by service port; a number that is 0 in a Service means a named port. JSON keys are text, so keys are text here. */
 export type PortMap = Readonly<Record<string, number>>

@@ -4,6 +4,7 @@ import {
   chooseAddress,
   chooseEndpoint,
   familyOf,
+  formatGateway,
   type Family,
   type GatewayAddress,
   type Mesh,
@@ -155,7 +156,7 @@ function throughWaypoint(
 ): OutboundRoute {
   const { source, destination, random, exclude } = request
   const waypoint = resolveWaypoint(mesh, reference, { source, random, target: destination.address, exclude })
-  if (!waypoint) return { kind: 'refuse', message: `unknown waypoint: ${describeGateway(reference)}` }
+  if (!waypoint) return { kind: 'refuse', message: `unknown waypoint: ${formatGateway(reference)}` }
   if (waypoint.workload.network !== source.network) return otherNetwork(waypoint.workload)
   if (waypoint.address !== undefined) return throughIt(waypoint, waypoint.address, service, request)
   return throughItByName(waypoint, service, request)
@@ -242,10 +243,4 @@ function otherNetwork({ uid, network }: Workload): OutboundRoute {
 
 function noAddress({ uid }: Workload): OutboundRoute {
   return { kind: 'refuse', message: `no valid destination for workload: ${uid} has no address of the wanted family` }
-}
-
-function describeGateway({ destination }: GatewayAddress): string {
-  return destination.kind === 'address'
-    ? `${destination.network}/${destination.address}`
-    : `${destination.namespace}/${destination.hostname}`
 }

@@ -1,7 +1,8 @@
 import type { YamlValue } from '../../config-file/index.ts'
 import { parseCidr, parseIp, type Cidr } from '../ip.ts'
 import type { NetworkAddress } from '../service.ts'
-import type { GatewayAddress, GatewayDestination, PortMap } from '../workload.ts'
+import type { GatewayAddress, GatewayDestination } from '../gateway.ts'
+import type { PortMap } from '../workload.ts'
 
 /** The small values of a local file. Each notes a problem and answers something harmless where the text is wrong. */
 
