@@ -1,11 +1,9 @@
 import { isIP } from 'node:net'
-import { parseArgs } from 'node:util'
 import { parseDurationMs } from '../../clock/index.ts'
-import { messageOf } from '../../errors/index.ts'
 import { parseTrustDomain } from '../../identity/index.ts'
 import type { SocketAddress } from '../../io/index.ts'
 import { LogLevels, type LogFormat } from '../../telemetry/index.ts'
-import { CaError } from '../ca-error.ts'
+import { GivenOptions, type Option } from './given-options.ts'
 
 export interface CaConfig {
   readonly listen: SocketAddress
@@ -21,14 +19,6 @@ export interface CaConfig {
   readonly crlOutputPath: string | undefined
   readonly logFormat: LogFormat
   readonly logLevels: string
-}
-
-interface Option {
-  /** The variable for it; Istio's where one exists. */
-  readonly variable: string
-  readonly value: string
-  readonly fallback?: string
-  readonly meaning: string
 }
 
 /** Names that the serving certificate always has. */
@@ -140,7 +130,7 @@ export function readCaOptions(
   words: readonly string[],
   variables: Readonly<Record<string, string | undefined>>,
 ): CaConfig | 'help' {
-  const given = new Given(words, variables)
+  const given = new GivenOptions(OPTIONS, words, variables)
   if (given.wantsHelp) return 'help'
   const config: CaConfig = {
     listen: given.read('listen', parseListen),
@@ -161,74 +151,13 @@ export function readCaOptions(
   return config
 }
 
-function readSigning(given: Given): CaConfig['signing'] {
+function readSigning(given: GivenOptions<OptionName>): CaConfig['signing'] {
   const stateDirectory = given.optional('state-dir')
   const importedDirectory = given.optional('cacerts')
   if ((stateDirectory === undefined) === (importedDirectory === undefined)) {
     given.report('give one of --state-dir (CA_STATE_DIR) and --cacerts (ROOT_CA_DIR)')
   }
   return importedDirectory === undefined ? { stateDirectory: stateDirectory ?? '' } : { importedDirectory }
-}
-
-/** What was given by options and variables; collects problems instead of throwing at the first. */
-class Given {
-  readonly wantsHelp: boolean
-  readonly #values = new Map<string, { readonly text: string; readonly where: string }>()
-  readonly #problems: string[] = []
-
-  constructor(words: readonly string[], variables: Readonly<Record<string, string | undefined>>) {
-    for (const [name, { variable }] of Object.entries<Option>(OPTIONS)) {
-      const text = variables[variable]
-      if (text) this.#values.set(name, { text, where: variable })
-    }
-    const options = Object.fromEntries(Object.keys(OPTIONS).map((name) => [name, { type: 'string' as const }]))
-    const { tokens } = parseArgs({
-      args: [...words],
-      options: { ...options, help: { type: 'boolean', short: 'h' } },
-      strict: false,
-      tokens: true,
-    })
-    this.wantsHelp = tokens.some((token) => token.kind === 'option' && token.name === 'help')
-    for (const token of tokens) {
-      if (token.kind === 'positional') this.report(`unknown word ${JSON.stringify(token.value)}`)
-      if (token.kind !== 'option' || token.name === 'help') continue
-      if (!Object.hasOwn(OPTIONS, token.name)) this.report(`unknown option ${token.rawName}`)
-      else if (token.value === undefined || token.value === '') this.report(`${token.rawName} needs a value`)
-      else this.#values.set(token.name, { text: token.value, where: token.rawName })
-    }
-  }
-
-  report(sentence: string): void {
-    this.#problems.push(sentence)
-  }
-
-  optional(name: OptionName): string | undefined {
-    return this.#values.get(name)?.text
-  }
-
-  required(name: OptionName): string {
-    const text = this.optional(name)
-    if (text === undefined) this.report(`--${name} (${OPTIONS[name].variable}) is missing: ${OPTIONS[name].meaning}`)
-    return text ?? ''
-  }
-
-  /** The value, or the fallback after a problem was noted. `parse` throws with what is wrong. */
-  read<T>(name: OptionName, parse: (text: string) => T): T {
-    const option: Option = OPTIONS[name]
-    const fallback = option.fallback ?? ''
-    const { text, where } = this.#values.get(name) ?? { text: fallback, where: '' }
-    try {
-      return parse(text)
-    } catch (error) {
-      this.report(`${where} ${JSON.stringify(text.slice(0, 100))}: ${messageOf(error)}`)
-      return parse(fallback)
-    }
-  }
-
-  finish(): void {
-    if (this.#problems.length === 0) return
-    throw new CaError('usage', `wrong options:\n${this.#problems.map((problem) => `  - ${problem}`).join('\n')}`)
-  }
 }
 
 function parseListen(text: string): SocketAddress {
