@@ -5,7 +5,7 @@ import { isProxyPort } from '../proxy-ports.ts'
 import { guessService } from '../routing/index.ts'
 import { CarriedConnection } from './carried-connection.ts'
 import { dialApplication } from './dial.ts'
-import { refuseUnlessForwarded } from './forwarded.ts'
+import { refuseUnlessForwarded } from './refuse-unless-forwarded.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /**
