@@ -73,6 +73,8 @@ void t.test('redirection', async (t) => {
         ['ip', 'rule', 'del', 'pref', '32764'],
         ['ip', '-6', 'rule', 'del', 'pref', '32764'],
         ['ip', 'route', 'del', 'local', 'default', 'table', '100'],
+        ['ip', '-6', 'route', 'del', 'local', 'fd16:9254:7127:1501::/64', 'dev', 'lo'],
+        ['ip', '-6', 'rule', 'del', 'pref', '32765'],
       ]) {
         const mended = mendings(b)
         await server.must(words)

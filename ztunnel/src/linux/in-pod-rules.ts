@@ -5,7 +5,12 @@ export const IN_POD_TABLE = 'ambit-inpod'
 export const PROBE_ADDRESS_V4 = '169.254.7.127'
 export const PROBE_ADDRESS_V6 = 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff'
 
-/** Local in a pod (see loopbackRouting): where its IPv6 connections are redirected to; IPv4 has 127.0.0.0/8. */
+/**
+ * Local in a pod (see loopbackRouting): where its IPv6 connections are redirected to; IPv4 has 127.0.0.0/8. To the kernel it is
+ * no loopback address, so the rules drop what comes for it, or from it, from elsewhere. Who is outside could otherwise put words
+ * into a connection of the application by a packet that looks like the proxy's, and be served by an address that policy does not
+ * know for the pod's.
+ */
 export const CAPTURE_PREFIX_V6 = 'fd16:9254:7127:1501::'
 
 /** The bits of a packet's mark that the rules look at, as Istio's do: the others are free for whoever else marks packets. */
@@ -66,7 +71,10 @@ table inet ${IN_POD_TABLE} {
   chain take_back {
     type filter hook prerouting priority mangle; policy accept;
     comment "answers from elsewhere on such a connection go to the proxy, not to the foreign address"
-    iif != "lo" ct mark & ${mask} == ${connection} meta mark set ct mark
+    iif "lo" accept
+    ip6 saddr ${CAPTURE_PREFIX_V6}/64 drop comment "lo's alone, as ::1 is"
+    ip6 daddr ${CAPTURE_PREFIX_V6}/64 drop
+    ct mark & ${mask} == ${connection} meta mark set ct mark
   }
   chain inherit {
     type filter hook input priority 300; policy accept;
