@@ -6,7 +6,7 @@ import { Talker, TestMesh } from '../kit/index.ts'
 t.setTimeout(60_000)
 
 const PROGRAM = fileURLToPath(new URL('programs/one-connection-a-port.ts', import.meta.url))
-const PORT = 9_000
+const [PORT, OTHER_PORT] = [80, 8_080]
 /** Where two of these ports' connections look the same to the kernel, it may choose among these alone for the second. */
 const [FIRST, LAST] = [600, 1_023]
 
@@ -16,14 +16,20 @@ void t.test('ports of a client', async (t) => {
     const client = await mesh.addPod(await mesh.addNode('a'), 'client')
     const b = await mesh.addNode('b')
     const servers = [await mesh.addPod(b, 'one'), await mesh.addPod(b, 'other')]
-    for (const server of servers) await (await Talker.start(server)).listen(PORT, { echo: true })
+    for (const server of servers) {
+      const talker = await Talker.start(server)
+      for (const port of [PORT, OTHER_PORT]) await talker.listen(port, { echo: true })
+    }
     await mesh.up()
     for (const family of ['v4', 'v6'] as const)
-      await t.test(`all of them are used towards two servers, over IP${family}`, async (t) => {
-        const hosts = servers.map((server) => server[family])
-        const words = [process.execPath, PROGRAM, `${FIRST}`, `${LAST}`, `${PORT}`, ...hosts]
+      await t.test(`all of them are used towards two servers and two ports of one, over IP${family}`, async (t) => {
+        const places = [
+          ...servers.map((server) => `${server[family]} ${PORT}`),
+          `${servers[0]?.[family]} ${OTHER_PORT}`,
+        ]
+        const words = [process.execPath, PROGRAM, `${FIRST}`, `${LAST}`, ...places]
         const { stdout, stderr } = await client.run(words, { timeoutMs: 30_000 })
-        t.equal(stdout + stderr, hosts.map((host) => `${host} ${LAST - FIRST + 1}\n`).join(''))
+        t.equal(stdout + stderr, places.map((place) => `${place}: ${LAST - FIRST + 1}\n`).join(''))
       })
   } finally {
     await mesh.close()

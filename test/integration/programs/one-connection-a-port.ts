@@ -1,10 +1,11 @@
-// one-connection-a-port.ts FIRST LAST PORT HOST…: from each local port, one after the other, one echo to every host in turn.
+// one-connection-a-port.ts FIRST LAST 'HOST PORT'…: from each local port, one after the other, one echo to every place in turn.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-const [first = '', last = '', port = '', ...hosts] = process.argv.slice(2)
+const [first = '', last = '', ...places] = process.argv.slice(2)
 
-for (const host of hosts) {
+for (const place of places) {
+  const [host = '', port = ''] = place.split(' ')
   let echoes = 0
   for (let localPort = Number(first); localPort <= Number(last); localPort++) {
     const socket = connect({ host, port: Number(port), localPort })
@@ -15,9 +16,9 @@ for (const host of hosts) {
       if (String(answer) === 'x') echoes++
       await once(socket, 'close')
     } catch (error) {
-      process.stdout.write(`${host} from ${localPort}: ${String(error)}\n`)
+      process.stdout.write(`${place} from ${localPort}: ${String(error)}\n`)
       break
     }
   }
-  process.stdout.write(`${host} ${echoes}\n`)
+  process.stdout.write(`${place}: ${echoes}\n`)
 }
