@@ -18,7 +18,7 @@ void t.test('the addresses of the capture', async (t) => {
     const pod = await mesh.addPod(node, 'pod')
     const other = await mesh.addPod(node, 'other')
     const neighbour = await mesh.addPod(node, 'neighbour', { protocol: 'TCP' })
-    startNginx(mesh, pod)
+    for (const one of [pod, other]) startNginx(mesh, one)
     const client = await Talker.start(pod)
     await (await Talker.start(other)).listen(PORT, { echo: true })
     mesh.environment['AMBIT_DRIFT_INTERVAL'] = '0s'
@@ -50,6 +50,15 @@ void t.test('the addresses of the capture', async (t) => {
       await neighbour.must(['ip', 'addr', 'add', `${ONE_OF_THEM}/128`, 'dev', 'eth0', 'nodad'])
       await neighbour.curl(pod.v6, WEB_PORT, '/', ['-m', '1', '--interface', ONE_OF_THEM])
       t.equal(await seen('came'), 0)
+    })
+
+    await t.test('the application goes nowhere from one of them', async (t) => {
+      // Without the address any program may do so by IPV6_FREEBIND.
+      await pod.must(['ip', 'addr', 'add', `${ONE_OF_THEM}/128`, 'dev', 'lo', 'nodad'])
+      t.notOk((await pod.curl(other.v6, WEB_PORT, '/', ['-m', '1', '--interface', ONE_OF_THEM])).ok)
+      t.notMatch(node.proxy.program.output, ONE_OF_THEM)
+      await pod.must(['ip', 'addr', 'del', `${ONE_OF_THEM}/128`, 'dev', 'lo'])
+      t.match((await pod.curl(other.v6, WEB_PORT)).stdout, SECRET)
     })
 
     await t.test(

@@ -99,6 +99,7 @@ table inet ${IN_POD_TABLE} {
     ip6 daddr fe80::/10 accept comment "redirected to ::1 it would be bound to its link still, and hang"
     oifname "lo" accept
     meta mark & ${mask} == { ${own}, ${connection} } accept
+    ip6 saddr ${CAPTURE_PREFIX_V6}/64 drop comment "as from 127.0.0.0/8; each address would have tunnels of its own"
     ${captureRules().join('\n    ')}
   }
 }
