@@ -19,6 +19,7 @@ void t.test('answers of the application', async (t) => {
   try {
     const client = await mesh.addPod(await mesh.addNode('a'), 'client')
     const b = await mesh.addNode('b')
+    const neighbour = await mesh.addPod(b, 'neighbour', { protocol: 'TCP' })
     const server = await mesh.addPod(b, 'server', { services: { [SERVICE]: { [REDIS_PORT]: REDIS_PORT } } })
     mesh.services.push({
       name: 'itself',
@@ -66,6 +67,41 @@ void t.test('answers of the application', async (t) => {
         })
       }
     }
+
+    await t.test('nobody outside answers in its place', async (t) => {
+      const subscriber = subscribe(client, server.v6)
+      const peer = async (): Promise<string | undefined> => {
+        const sockets = await server.must(['ss', '-Htn', 'state', 'established', 'sport', '=', `:${REDIS_PORT}`])
+        return /\]:(\d+)\s*$/.exec(sockets)?.[1]
+      }
+      const port = await eventually('connected', peer)
+      await server.must(['nft', '-f', '-'], {
+        input: `table ip6 seen {
+          counter came { }
+          counter taken { }
+          chain prerouting { type filter hook prerouting priority raw; iif "eth0" ip6 saddr ${server.v6} counter name came; }
+          chain input { type filter hook input priority 0; iif "eth0" ip6 saddr ${server.v6} counter name taken; }
+        }`,
+      })
+      // Over IPv6 the kernel takes a packet from its own address, whoever sends it. This one is a SYN that becomes an ACK, which
+      // conntrack takes for a part of the connection when it does not look at numbers, which one may guess.
+      await server.must(['sh', '-c', 'echo 1 > /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal'])
+      await neighbour.must(['nft', '-f', '-'], {
+        input: `table ip6 forge { chain c { type filter hook output priority 0; tcp sport ${REDIS_PORT} tcp flags set ack; }; }`,
+      })
+      const link = /fe80::\S+(?=\/)/.exec(
+        await server.must(['ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'link']),
+      )
+      await neighbour.must(['ip', 'addr', 'add', `${server.v6}/128`, 'dev', 'lo', 'nodad'])
+      await neighbour.must(['ip', '-6', 'route', 'add', client.v6, 'via', `${link?.[0]}`, 'dev', 'eth0'])
+      const asTheServer = ['--interface', server.v6, '--local-port', String(REDIS_PORT)]
+      await neighbour.curl(client.v6, Number(port), '/', ['-m', '1', ...asTheServer])
+      const counters = await server.must(['nft', 'list', 'counters', 'table', 'ip6', 'seen'])
+      t.match(counters, /came \{\s+packets [1-9]/)
+      t.match(counters, /taken \{\s+packets 0 /)
+      await server.must(['nft', 'delete', 'table', 'ip6', 'seen'])
+      await subscriber.stop()
+    })
 
     await t.test('a listener with a mark of its own', async (t) => {
       await set('tcp_fwmark_accept', '1')

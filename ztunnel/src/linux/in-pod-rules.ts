@@ -23,6 +23,11 @@ export const CONNECTION_MARK = 0x111
  * every tunnel 0.4 µs.
  */
 export const FOREIGN_SOURCE = 0x1000
+/**
+ * Set beside CONNECTION_MARK on a connection that the proxy dialled out of the pod, for one that the pod forwards. Answers of
+ * all others come over lo, and who is outside could put words into them: IPv6 takes packets from its own addresses from anybody.
+ */
+const ONWARD = 0x1000
 
 /**
  * The redirection of one pod, IPv4 and IPv6, as one atomic script that replaces what was there; established connections live
@@ -47,12 +52,15 @@ export const FOREIGN_SOURCE = 0x1000
  */
 export function inPodRules(packetMark: number): string {
   const mark = packetMark & MARK_MASK
-  const [own, mask, connection, foreign, foreignMask] = [
+  const [own, mask, connection, foreign, foreignMask, onward, answersOnward, onwardMask] = [
     mark,
     MARK_MASK,
     CONNECTION_MARK,
     mark | FOREIGN_SOURCE,
     MARK_MASK | FOREIGN_SOURCE,
+    ONWARD,
+    CONNECTION_MARK | ONWARD,
+    MARK_MASK | ONWARD,
   ].map((number) => `0x${number.toString(16)}`)
   return `add table inet ${IN_POD_TABLE}
 delete table inet ${IN_POD_TABLE}
@@ -65,16 +73,17 @@ table inet ${IN_POD_TABLE} {
     type route hook output priority mangle; policy accept;
     comment "notes a connection that the proxy dials from a foreign address; the application's answers on it go back to the proxy over lo"
     meta mark & ${mask} == ${connection} accept
-    meta mark & ${foreignMask} == ${foreign} ct state new ct mark set ct mark & 0xfffff000 | ${connection}
+    meta mark & ${foreignMask} == ${foreign} ct state new ct mark set ct mark & 0xffffe000 | ${connection}
+    oif != "lo" meta mark & ${foreignMask} == ${foreign} ct state new ct mark set ct mark | ${onward}
     meta mark & ${mask} != ${own} ct mark & ${mask} == ${connection} meta mark set ct mark
   }
   chain take_back {
     type filter hook prerouting priority mangle; policy accept;
-    comment "answers from elsewhere on such a connection go to the proxy, not to the foreign address"
+    comment "answers on a connection that the proxy dialled onward go to the proxy, not to the foreign address"
     iif "lo" accept
     ip6 saddr ${CAPTURE_PREFIX_V6}/64 drop comment "lo's alone, as ::1 is"
     ip6 daddr ${CAPTURE_PREFIX_V6}/64 drop
-    ct mark & ${mask} == ${connection} meta mark set ct mark
+    ct mark & ${onwardMask} == ${answersOnward} meta mark set ct mark
   }
   chain inherit {
     type filter hook input priority 300; policy accept;
