@@ -77,7 +77,8 @@ void t.test('dedicated mode', async (t) => {
 
     await t.test('it needs no capability', { skip: ONE_USER }, async (t) => {
       // Told apart by the user, for it can mark nothing: here all but root's connections.
-      const byUser = RULES.replace(`meta mark != ${MARK}`, 'meta skuid != 0')
+      const byUser = RULES.replace(`meta mark != ${MARK} tcp dport != 15012`, 'meta skuid != 0 meta l4proto tcp')
+      t.not(byUser, RULES)
       await weak.must(['nft', '-f', '-'], { input: `delete table inet ambit-dedicated\n${byUser}` })
       const powerless = await mesh.startDedicated(b, weak, {}, { under: POWERLESS })
       for (const pid of [powerless.program.pid, ...(await powerless.workers())])
@@ -122,6 +123,11 @@ void t.test('dedicated mode', async (t) => {
         [alone.identity],
       )
       t.equal(await client.stop(), 0)
+      t.notMatch(
+        client.program.output,
+        /"dst\.addr":"[^"]*:15012"/,
+        "its own connection to the CA is not the workload's",
+      )
     })
   } finally {
     t.same(await mesh.close(), [])
