@@ -56,7 +56,8 @@ function attributes(value: YamlValue): readonly YamlValue[] {
 
 /** `!Exact x` as serde writes it, or `{Exact: x}` as config_dump does. */
 function readStringMatch(value: YamlValue): StringMatch {
-  const [kind, content] = value.tag === undefined ? singleEntry(value) : [value.tag, value]
+  const forms = value.tag === undefined ? value.entries() : [[value.tag, value] as const]
+  const [kind, content] = forms.length === 1 && forms[0] ? forms[0] : ['', value]
   switch (kind) {
     case 'Exact':
       return { kind: 'exact', value: content.text() }
@@ -67,14 +68,14 @@ function readStringMatch(value: YamlValue): StringMatch {
     case 'Presence':
       return { kind: 'presence' }
     default:
-      value.problem('must be !Exact text, !Prefix text, !Suffix text or !Presence []')
+      value.problem(notAForm(forms.map(([key]) => key)))
       return { kind: 'exact', value: '' }
   }
 }
 
-function singleEntry(value: YamlValue): readonly [string, YamlValue] {
-  const [first, ...rest] = value.entries()
-  return first && rest.length === 0 ? first : ['', value]
+function notAForm(keys: readonly string[]): string {
+  const found = keys.length === 0 ? '' : `, not ${keys.join(' and ').slice(0, 100)}`
+  return `must be one of Exact, Prefix, Suffix, Presence${found}: write !Exact text or { Exact: text }, !Presence [] or { Presence: [] }`
 }
 
 function readServiceAccount(value: YamlValue): ServiceAccountMatch {

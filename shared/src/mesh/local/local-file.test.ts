@@ -156,7 +156,12 @@ void t.test('a mistake is told with line, place and what may stand there', async
     message: /the name of a service is namespace\/hostname/,
   })
   t.throws(edited('!Prefix "x"', '!Regex "x"'), {
-    message: /must be !Exact text, !Prefix text, !Suffix text or !Presence/,
+    message:
+      /principals\[1\]: must be one of Exact, Prefix, Suffix, Presence, not Regex: write !Exact text or \{ Exact: text \}/,
+  })
+  t.throws(edited('{Suffix: "y"}', '{suffix: "y"}'), { message: /principals\[2\]: .*, not suffix: write/ })
+  t.throws(edited('{Suffix: "y"}', '{Suffix: "y", Exact: x}'), {
+    message: /principals\[2\]: .*, not Suffix and Exact:/,
   })
   t.throws(edited('"10.0.0.0/8"', '"10.0.0.0/99"'), { message: /must be an address range like 10\.0\.0\.0\/8/ })
   t.throws(edited('action: Deny', 'action: Audit'), { message: /must be one of/ })
