@@ -232,12 +232,12 @@ void t.test('a text that says nothing is a problem where it must not be', async 
       YamlValue.read(text, (value) => value.entries().length),
       0,
     )
-    t.throws(() => YamlValue.read(text, () => {}, false), {
+    t.throws(() => YamlValue.read(text, () => {}, { mayBeEmpty: false }), {
       message: /the file says nothing; write \{\} if that is meant$/,
     })
   }
   t.equal(
-    YamlValue.read('{}', (value) => value.entries().length, false),
+    YamlValue.read('{}', (value) => value.entries().length, { mayBeEmpty: false }),
     0,
   )
 })

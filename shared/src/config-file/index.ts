@@ -1,3 +1,3 @@
 export { WatchedFile, type WatchedFileOptions } from './watched-file.ts'
 export { YamlError } from './yaml-error.ts'
-export { YamlValue } from './yaml-value.ts'
+export { YamlValue, type ReadOptions } from './yaml-value.ts'

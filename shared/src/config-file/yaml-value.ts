@@ -14,9 +14,22 @@ const TRUTH: ReadonlyMap<string, boolean> = new Map([
 /** Problems whose place is looked up; only the first ones are shown. */
 const MAX_PLACES = 1_000
 
+/** Warnings that are told; of further ones only how many there are. */
+const MAX_WARNINGS = 10
+
 interface Source {
   readonly tree: YamlTree
   readonly problems: string[]
+  readonly warnings: string[]
+  /** Beyond those. */
+  furtherWarnings: number
+}
+
+export interface ReadOptions {
+  /** False: a text that says nothing is a problem, for it may be what is left of one that did. Default true. */
+  readonly mayBeEmpty?: boolean
+  /** Gets each warning of a text that can be read, after all of it was: at most ten, and a last one that counts the rest. */
+  readonly warn?: (sentence: string) => void
 }
 
 /**
@@ -39,14 +52,16 @@ export class YamlValue {
 
   /**
    * Parses `text` and lets `read` make the result. Throws YamlError with every problem, of a text that is no YAML with the
-   * first. Where `mayBeEmpty` is false a text that says nothing is a problem: it may be what is left of one that did.
+   * first.
    */
-  static read<T>(text: string, read: (root: YamlValue) => T, mayBeEmpty = true): T {
-    const source: Source = { tree: new YamlTree(text), problems: [] }
+  static read<T>(text: string, read: (root: YamlValue) => T, { mayBeEmpty = true, warn }: ReadOptions = {}): T {
+    const source: Source = { tree: new YamlTree(text), problems: [], warnings: [], furtherWarnings: 0 }
     const root = new YamlValue(source, source.tree.root)
     if (root.isAbsent && !mayBeEmpty) root.problem('the file says nothing; write {} if that is meant')
     const result = read(root)
     if (source.problems.length > 0) throw new YamlError(source.problems)
+    for (const warning of source.warnings) warn?.(warning)
+    if (source.furtherWarnings > 0) warn?.(`and ${source.furtherWarnings} more`)
     return result
   }
 
@@ -68,9 +83,14 @@ export class YamlValue {
   /** Notes what is wrong with this value. */
   problem(sentence: string): void {
     const { problems } = this.#source
-    const place = problems.length < MAX_PLACES ? this.#place : ''
-    const path = this.#path
-    problems.push(`${place === '' ? '' : `${place} `}${path === '' ? '' : `${path}: `}${sentence}`)
+    problems.push(this.#told(sentence, problems.length < MAX_PLACES ? this.#place : ''))
+  }
+
+  /** Notes what can be read and is hardly meant. */
+  warning(sentence: string): void {
+    const { warnings } = this.#source
+    if (warnings.length < MAX_WARNINGS) warnings.push(this.#told(sentence, this.#place))
+    else this.#source.furtherWarnings++
   }
 
   /** The values of a mapping by the keys it may have; any other key is a problem. */
@@ -180,6 +200,11 @@ export class YamlValue {
 
   get #scalar(): YamlScalar | undefined {
     return this.#node === undefined ? undefined : this.#source.tree.scalar(this.#node)
+  }
+
+  #told(sentence: string, place: string): string {
+    const path = this.#path
+    return `${place === '' ? '' : `${place} `}${path === '' ? '' : `${path}: `}${sentence}`
   }
 
   /** Of what it is missed in, where it is not there. */

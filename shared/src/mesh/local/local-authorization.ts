@@ -1,23 +1,34 @@
 import type { YamlValue } from '../../config-file/index.ts'
-import type { Authorization, Match, ServiceAccountMatch, StringMatch } from '../authorization.ts'
+import {
+  policyKey,
+  type Authorization,
+  type Match,
+  type ServiceAccountMatch,
+  type StringMatch,
+} from '../authorization.ts'
 import { readCidr } from './local-values.ts'
+
+const SCHEME = 'spiffe://'
 
 /** A policy of a local file. Rules are lists of clauses, clauses lists of matches. */
 export function readAuthorization(value: YamlValue): Authorization {
   const field = value.fields('name', 'namespace', 'scope', 'action', 'rules', 'dryRun')
   // Without them a policy that denies would deny nobody.
   if (field.rules.isAbsent) field.rules.problem('is required (a list, may be [])')
+  const named = { name: field.name.text(), namespace: field.namespace.text() }
+  const key = policyKey(named)
   return {
-    name: field.name.text(),
-    namespace: field.namespace.text(),
+    ...named,
     scope: field.scope.oneOf(['Global', 'Namespace', 'WorkloadSelector']),
     action: field.action.oneOf(['Allow', 'Deny']),
     dryRun: field.dryRun.boolean(),
-    rules: field.rules.list().map((rule) => rule.list().map((clause) => clause.list().map(readMatch))),
+    rules: field.rules
+      .list()
+      .map((rule) => rule.list().map((clause) => clause.list().map((match) => readMatch(match, key)))),
   }
 }
 
-function readMatch(value: YamlValue): Match {
+function readMatch(value: YamlValue, policy: string): Match {
   const field = value.fields(
     'namespaces',
     'notNamespaces',
@@ -35,8 +46,8 @@ function readMatch(value: YamlValue): Match {
   return {
     namespaces: attributes(field.namespaces).map(readStringMatch),
     notNamespaces: attributes(field.notNamespaces).map(readStringMatch),
-    principals: attributes(field.principals).map(readStringMatch),
-    notPrincipals: attributes(field.notPrincipals).map(readStringMatch),
+    principals: attributes(field.principals).map((principal) => readPrincipal(principal, policy)),
+    notPrincipals: attributes(field.notPrincipals).map((principal) => readPrincipal(principal, policy)),
     serviceAccounts: attributes(field.serviceAccounts).map(readServiceAccount),
     notServiceAccounts: attributes(field.notServiceAccounts).map(readServiceAccount),
     sourceIps: attributes(field.sourceIps).map(readCidr),
@@ -52,6 +63,16 @@ function readMatch(value: YamlValue): Match {
 function attributes(value: YamlValue): readonly YamlValue[] {
   if (value.isNull) value.problem('must be a list')
   return value.list()
+}
+
+/** One with `spiffe://` matches nobody, so that a policy that denies denies nobody; Istio's ztunnel takes it as silently. */
+function readPrincipal(value: YamlValue, policy: string): StringMatch {
+  const match = readStringMatch(value)
+  if (match.kind !== 'presence' && match.value.startsWith(SCHEME))
+    value.warning(
+      `matches nobody in policy ${policy}, for principals have no ${SCHEME}; write ${match.value.slice(SCHEME.length)}`,
+    )
+  return match
 }
 
 /** `!Exact x` as serde writes it, or `{Exact: x}` as config_dump does. */

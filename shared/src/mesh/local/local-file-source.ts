@@ -76,9 +76,10 @@ export class LocalFileSource {
         now.set(key, known?.digest === digest ? known : { digest, resource: JSON.parse(json) as MeshResource })
       }
     }
-    const request = { text, mayBeEmpty: before.size === 0 }
-    if (text.length >= THREAD_FROM) await readInThread(request, take, this.#stopped.signal)
-    else for (const resources of writeResources(parseLocalFile(text, request.mayBeEmpty))) take(resources)
+    const mayBeEmpty = before.size === 0
+    const warn = (sentence: string): void => log.warn(`local mesh: ${sentence}`)
+    if (text.length >= THREAD_FROM) await readInThread({ text, mayBeEmpty }, { take, warn }, this.#stopped.signal)
+    else for (const resources of writeResources(parseLocalFile(text, { mayBeEmpty, warn }))) take(resources)
     for (const [key, known] of now) if (before.get(key) !== known) upserts.push(known.resource)
     const removals = [...before.keys()].filter((key) => !now.has(key))
     this.#current = now

@@ -98,8 +98,12 @@ void t.test('a file of Istio’s ztunnel is read, with its defaults', async (t) 
   })
   t.same(parseLocalFile(''), [])
   t.same(parseLocalFile('{}'), [])
-  t.same(parseLocalFile('{}', false), [])
-  t.throws(() => parseLocalFile('# workloads: []', false), { message: /says nothing/ }, 'nothing in place of something')
+  t.same(parseLocalFile('{}', { mayBeEmpty: false }), [])
+  t.throws(
+    () => parseLocalFile('# workloads: []', { mayBeEmpty: false }),
+    { message: /says nothing/ },
+    'nothing in place of something',
+  )
 })
 
 void t.test('names made of digits stay what they are', async (t) => {
@@ -346,4 +350,41 @@ void t.test('one resource cannot hide another, and names are such as an identity
   t.match(parseLocalFile('workloads: [{ uid: u, namespace: n, serviceAccount: "", workloadIps: [], services: {} }]'), [
     { value: { serviceAccount: '', trustDomain: '' } },
   ])
+})
+
+/** What a source warns of when it reads the text. */
+async function warnings(text: string): Promise<readonly string[]> {
+  const sentences: string[] = []
+  const source = new LocalFileSource({
+    from: { inline: text },
+    clock: new FakeClock(),
+    log: { ...silentLog, warn: (sentence) => sentences.push(sentence) },
+    onUpdate: () => {},
+  })
+  await source.start()
+  source.stop()
+  return sentences
+}
+
+/** A policy whose rules are in line 2 and have this list of principals. */
+function denying(principals: string, attribute = 'principals'): string {
+  return `policies:
+  - { name: p, namespace: n, scope: Global, action: Deny, dryRun: false, rules: [[[{ ${attribute}: [${principals}] }]]] }
+`
+}
+
+void t.test('a principal that is written as a URI matches nobody, and a warning says so', async (t) => {
+  const sentence =
+    /^local mesh: 2:\d+ policies\[0\]\.rules.*rincipals\[1\]: matches nobody in policy n\/p, .* write a\/ns\/b\/sa\/c$/
+  const mistaken = '!Exact a/ns/b/sa/d, { Exact: spiffe://a/ns/b/sa/c }'
+  t.match(await warnings(denying(mistaken)), [sentence])
+  t.match(await warnings(denying(mistaken, 'notPrincipals')), [sentence])
+  const padding = `# ${' '.repeat(2 ** 20)}\n`
+  t.match(await warnings(`${denying(mistaken)}${padding}`), [sentence], 'of a large file too')
+  t.match(parseLocalFile(denying(mistaken)), [{ kind: 'policy' }], 'which is read, as by Istio’s ztunnel')
+  t.same(await warnings(denying('!Exact a/ns/b/sa/c, !Presence []')), [])
+  const many = Array.from({ length: 15 }, () => '!Prefix "spiffe://a"').join()
+  const told = await warnings(denying(many))
+  t.equal(told.length, 11)
+  t.match(told.at(-1), /: and 5 more$/)
 })

@@ -1,4 +1,4 @@
-import { YamlValue } from '../../config-file/index.ts'
+import { YamlValue, type ReadOptions } from '../../config-file/index.ts'
 import { readAuthorization } from './local-authorization.ts'
 import { readCidr, readGatewayAddress, readIp, readNetworkAddress, readPortMap } from './local-values.ts'
 import { parseIdentityPart, parseTrustDomain } from '../../identity/index.ts'
@@ -11,9 +11,10 @@ const U32 = { min: 0, max: 0xffff_ffff }
 /**
  * Reads the text of a LOCAL_XDS_PATH file, the same that Istio's ztunnel takes: workloads, policies, services. Unknown keys
  * are errors, and so is a text that says nothing where it may not be empty. Throws YamlError with every problem and its line.
+ * What Istio's takes as well, and is hardly meant, is warned about.
  */
-export function parseLocalFile(text: string, mayBeEmpty = true): readonly MeshResource[] {
-  return YamlValue.read(text, readResources, mayBeEmpty)
+export function parseLocalFile(text: string, options?: ReadOptions): readonly MeshResource[] {
+  return YamlValue.read(text, readResources, options)
 }
 
 function readResources(root: YamlValue): readonly MeshResource[] {

@@ -12,17 +12,23 @@ export interface ReadingRequest {
 
 export type ReadingReply =
   | { readonly type: 'resources'; readonly resources: readonly WrittenResource[] }
+  | { readonly type: 'warning'; readonly sentence: string }
   | { readonly type: 'end' }
   | { readonly type: 'problems'; readonly problems: readonly string[] }
 
+interface Reader {
+  /** Gets the resources in parts. */
+  readonly take: (resources: readonly WrittenResource[]) => void
+  readonly warn: (sentence: string) => void
+}
+
 /**
- * What parseLocalFile does, in a thread that ends with it, so that the caller's goes on meanwhile. `take` gets the resources in
- * parts. Rejects with YamlError where the text is wrong, with another error where the thread ran out of memory or `signal`
+ * What parseLocalFile does, in a thread that ends with it, so that the caller's goes on meanwhile. Rejects with YamlError where the text is wrong, with another error where the thread ran out of memory or `signal`
  * stopped it; what `take` got counts for nothing then.
  */
 export async function readInThread(
   request: ReadingRequest,
-  take: (resources: readonly WrittenResource[]) => void,
+  { take, warn }: Reader,
   signal: AbortSignal,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -37,7 +43,8 @@ export async function readInThread(
       take(reply.resources)
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none
       thread.postMessage('next')
-    } else if (reply.type === 'end') resolve()
+    } else if (reply.type === 'warning') warn(reply.sentence)
+    else if (reply.type === 'end') resolve()
     else reject(new YamlError(reply.problems))
   })
   thread.on('error', reject)

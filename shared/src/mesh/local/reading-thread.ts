@@ -20,7 +20,8 @@ function answer(parts: Iterator<readonly WrittenResource[], void>): void {
 }
 
 try {
-  const parts = writeResources(parseLocalFile(text, mayBeEmpty))
+  const warn = (sentence: string): void => reply({ type: 'warning', sentence })
+  const parts = writeResources(parseLocalFile(text, { mayBeEmpty, warn }))
   parentPort?.on('message', () => answer(parts))
   answer(parts)
 } catch (error) {
