@@ -388,3 +388,14 @@ void t.test('a principal that is written as a URI matches nobody, and a warning 
   t.equal(told.length, 11)
   t.match(told.at(-1), /: and 5 more$/)
 })
+
+void t.test('services and policies that a workload names in vain are warned about', async (t) => {
+  t.same(await warnings(FILE), [])
+  t.match(await warnings(FILE.replace('"default/example.com":', 'default/exmple.com:')), [
+    /^local mesh: 18:\d+ workloads\[0\]\.services\.default\/exmple\.com: the file has no such service/,
+  ])
+  t.match(await warnings(FILE.replace('[default/p]', '[default/p, default/nope]')), [
+    /^local mesh: 13:\d+ workloads\[0\]\.authorizationPolicies\[1\]: the file has no policy default\/nope, .* refused$/,
+  ])
+  t.match((await warnings(workloads(6_000))).slice(9), [/w/, /: and 5990 more$/], 'of a large file too')
+})

@@ -27,14 +27,19 @@ function readResources(root: YamlValue): readonly MeshResource[] {
     seen.add(key)
     return resource
   }
-  return [
-    ...workloads.list().map((value) => once(value, { kind: 'workload', value: readWorkload(value) })),
+  // First, so that workloads can be told what they name in vain.
+  const named = [
     ...policies.list().map((value) => once(value, { kind: 'policy', value: readAuthorization(value) })),
     ...services.list().map((value) => once(value, { kind: 'service', value: readService(value) })),
   ]
+  return [
+    ...workloads.list().map((value) => once(value, { kind: 'workload', value: readWorkload(value, seen) })),
+    ...named,
+  ]
 }
 
-function readWorkload(value: YamlValue): Workload {
+/** `known` has the keys (of keyOf) of what the file has beside workloads. */
+function readWorkload(value: YamlValue, known: ReadonlySet<string>): Workload {
   const field = value.fields(
     'uid',
     'name',
@@ -89,12 +94,12 @@ function readWorkload(value: YamlValue): Workload {
     nativeTunnel: field.nativeTunnel.boolean(false),
     locality: { region: locality.region.text(''), zone: locality.zone.text(''), subzone: locality.subzone.text('') },
     capacity: field.capacity.integer(U32, 1),
-    authorizationPolicies: field.authorizationPolicies.list().map((key) => key.text()),
+    authorizationPolicies: field.authorizationPolicies.list().map((key) => readPolicyKey(key, known)),
     applicationTunnel: readApplicationTunnel(field.applicationTunnel),
     waypoint: readGatewayAddress(field.waypoint),
     networkGateway: readGatewayAddress(field.networkGateway),
     services: Object.fromEntries(
-      field.services.entries().map(([key, ports]) => [readServiceKey(key, ports), readPortMap(ports)]),
+      field.services.entries().map(([key, ports]) => [readServiceKey(key, ports, known), readPortMap(ports)]),
     ),
   }
 }
@@ -111,8 +116,16 @@ function readApplicationTunnel(value: YamlValue): Workload['applicationTunnel'] 
   return { protocol: protocol.oneOf(['NONE', 'PROXY'], 'NONE'), port: number === 0 ? undefined : number }
 }
 
-function readServiceKey(key: string, value: YamlValue): string {
+function readServiceKey(key: string, value: YamlValue, known: ReadonlySet<string>): string {
   if (!key.includes('/')) value.problem('the name of a service is namespace/hostname')
+  if (!known.has(`service/${key}`)) value.warning('the file has no such service, so nothing reaches the workload by it')
+  return key
+}
+
+function readPolicyKey(value: YamlValue, known: ReadonlySet<string>): string {
+  const key = value.text()
+  if (!known.has(`policy/${key}`))
+    value.warning(`the file has no policy ${key}, and without it every connection to the workload is refused`)
   return key
 }
 
