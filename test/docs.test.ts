@@ -37,6 +37,13 @@ void t.test('the README has every variable of ztunnel, with its default', async 
   }
 })
 
+void t.test('both documents ask for the same capabilities', async (t) => {
+  const [, named = ''] = /with the capabilities\s([A-Z_,\s]+)\)/.exec(text('README')) ?? []
+  const needed = [...text('deploy/README').matchAll(/^\| CAP_([A-Z_]+) \|/gm)].map(([, name]) => name)
+  t.ok(needed.length > 0)
+  t.same(new Set(named.split(/,\s/)), new Set(needed))
+})
+
 void t.test('the README has every option of the CA', async (t) => {
   const { stdout } = await command([process.execPath, `${root}shared/src/ca/main.ts`, '--help'])
   const options = [...stdout.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option = '']) => option)
