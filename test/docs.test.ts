@@ -82,6 +82,15 @@ void t.test('the mesh and the pods of the README can be read, and metrics have n
     )
 })
 
+void t.test('what the README has its reader write in the checkout is no change of it', async (t) => {
+  const ignored = new Set(readFileSync(`${root}.gitignore`, 'utf8').split('\n'))
+  const files = [...text('README').matchAll(/[=\s](?:\.\/)?([\w-]+\.(?:yaml|token|pem))\b/g)].map(
+    ([, file = '']) => file,
+  )
+  t.ok(files.includes('mesh.yaml') && files.includes('authorizer.yaml'))
+  for (const file of files) t.ok(ignored.has(`/${file}`) || ignored.has(file.replace(/^[^.]+/, '*')), file)
+})
+
 void t.test('every link and every file that a document names is there', async (t) => {
   for (const document of DOCUMENTS) {
     const folder = document.includes('/') ? `${root}${document.split('/')[0]}/` : root
