@@ -234,6 +234,13 @@ void t.test('a token that is a path which leads nowhere is not sent as a token',
   rmSync(directory, { recursive: true })
 })
 
+void t.test('a pods file that nothing reads is warned about', async (t) => {
+  const config = readConfig({ ...dedicated, AUTH_TOKEN: '/token', LOCAL_PODS_PATH: '/etc/pods.yaml' })
+  t.match(config.warnings, [/^LOCAL_PODS_PATH is for shared mode: no pods are captured when PROXY_MODE=dedicated$/])
+  t.equal(config.localPodsPath, undefined)
+  t.same(readConfig({ ...dedicated, AUTH_TOKEN: '/token', LOCAL_PODS_PATH: '' }).warnings, [])
+})
+
 void t.test('a token that may not be the one that is meant is warned about, without its text', async (t) => {
   t.strictSame(readConfig({ ...dedicated, AUTH_TOKEN: 'node-a.token' }).warnings, [
     'AUTH_TOKEN is no file, its text is used as the token',

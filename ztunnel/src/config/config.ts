@@ -41,6 +41,7 @@ export interface ZtunnelConfig {
   readonly workerInProcess: boolean
   readonly dedicatedPod: PodIdentity | undefined
   readonly localMesh: { readonly path: string } | { readonly inline: string }
+  /** Undefined in dedicated mode, which captures no pods. */
   readonly localPodsPath: string | undefined
   readonly ca: {
     readonly address: string

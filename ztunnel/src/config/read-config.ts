@@ -96,8 +96,12 @@ function readPodsPath(env: Environment, mode: string): string | undefined {
     'LOCAL_PODS_PATH',
     'shared mode: file that names the pods of this node and their network namespaces; reloaded when it changes',
   )
-  if (mode === 'shared') env.checkFile('LOCAL_PODS_PATH', path || undefined)
-  if (mode === 'shared' && !path) env.report('set LOCAL_PODS_PATH: in shared mode it names the pods to capture')
+  if (mode !== 'shared') {
+    if (path) env.warn('LOCAL_PODS_PATH is for shared mode: no pods are captured when PROXY_MODE=dedicated')
+    return undefined
+  }
+  if (path) env.checkFile('LOCAL_PODS_PATH', path)
+  else env.report('set LOCAL_PODS_PATH: in shared mode it names the pods to capture')
   return path || undefined
 }
 
