@@ -1,7 +1,7 @@
 // Runs the checks and every test file, each a program of its own, and ends with "N passed, N failed".
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { globSync } from 'node:fs'
+import { globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +11,7 @@ import { findEnvoy } from './envoy/find-envoy.ts'
 import { SIGNALS } from './kit/interruption.ts'
 import { withVariable } from './kit/processes.ts'
 import { killAll, namespacesOf, outlasting } from './kit/remains.ts'
-import { directoryPrefix, JANITOR_VARIABLE, namespacePrefix, RUN_VARIABLE } from './kit/run-id.ts'
+import { JANITOR_VARIABLE, namespacePrefix, RUN_VARIABLE } from './kit/run-id.ts'
 import { Reporter } from './reporter.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -74,7 +74,12 @@ const reporter = new Reporter({ skipsFail: process.env['CI'] === 'true' })
 reporter.pipe(process.stdout)
 /** Marks all that is of this run: others may run beside it. */
 const run = randomBytes(4).toString('hex')
-for (const signal of SIGNALS) process.once(signal, interrupt)
+/** Where everything that is started keeps its temporary files. A short path: sockets' are limited to 107 bytes (unix(7)). */
+const directory = mkdtempSync(join(tmpdir(), 'ambit-'))
+process.once('exit', removeDirectory)
+// Not once: a second signal must not end this program before it has cleaned up.
+for (const signal of SIGNALS) process.on(signal, interrupt)
+const environment = { ...process.env, [RUN_VARIABLE]: run, TMPDIR: directory }
 
 if (!words.includes('--no-checks') && patterns.length === 0) {
   await check('types', ['tsc', '--noEmit'])
@@ -100,7 +105,7 @@ await Promise.all(
     return t.spawn(process.execPath, ['--disable-warning=DEP0111', '--import', LEFTOVERS, join(ROOT, file)], {
       name,
       timeout: FILE_TIMEOUT_MS,
-      env: { ...process.env, ...env, [RUN_VARIABLE]: run, TAP_TIMEOUT: String(FILE_TIMEOUT_MS / 1_000) },
+      env: { ...environment, ...env, TAP_TIMEOUT: String(FILE_TIMEOUT_MS / 1_000) },
       buffered: true,
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -109,9 +114,7 @@ await Promise.all(
 const left = [
   ...(await outlasting(() => [...withVariable(RUN_VARIABLE, run), ...withVariable(JANITOR_VARIABLE, run)])),
   ...namespacesOf(namespacePrefix(run)).map((name) => `network namespace ${name} was left`),
-  ...globSync(`${directoryPrefix(run)}*`, { cwd: tmpdir() }).map(
-    (name) => `directory ${join(tmpdir(), name)} was left`,
-  ),
+  ...readdirSync(directory).map((name) => `${join(directory, name)} was left, and is removed now`),
 ]
 reporter.count('nothing is left behind', left.length === 0, left.join('\n'))
 t.end()
@@ -129,7 +132,7 @@ function isStory(file: string): boolean {
 async function check(name: string, [program = '', ...rest]: readonly string[]): Promise<void> {
   const path = join(ROOT, 'node_modules', '.bin', program)
   try {
-    await promisify(execFile)(path, rest, { cwd: ROOT, env: { ...process.env, [RUN_VARIABLE]: run } })
+    await promisify(execFile)(path, rest, { cwd: ROOT, env: environment })
     reporter.count(name, true)
   } catch (error) {
     const {
@@ -148,6 +151,14 @@ function interrupt(signal: NodeJS.Signals): void {
     () => withVariable(RUN_VARIABLE, run),
     () => withVariable(JANITOR_VARIABLE, run),
   )
-  process.removeAllListeners(signal)
-  process.kill(process.pid, signal)
+  try {
+    removeDirectory()
+  } finally {
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  }
+}
+
+function removeDirectory(): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
 }

@@ -23,7 +23,7 @@ const isInstalled = await Promise.all(
 )
 const skip = isInstalled.every(Boolean) ? false : 'nghttp or h2load is not installed (Debian: nghttp2-client)'
 
-const files = mkdtempSync(join(tmpdir(), 'ambit-test-'))
+const files = mkdtempSync(join(tmpdir(), 'ambit-nghttp-'))
 t.teardown(() => rmSync(files, { recursive: true }))
 const [key, certificate] = [join(files, 'key.pem'), join(files, 'certificate.pem')]
 writeFileSync(key, identities.client.privateKeyPem, { mode: 0o600 })

@@ -3,14 +3,13 @@ import { mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { directoryPrefix } from './run-id.ts'
 
 /** Resources of a LOCAL_XDS_PATH file, as they are written. */
 export type Resource = Readonly<Record<string, unknown>>
 
 /** The directory of a mesh's files; the mesh's janitor removes it. */
 export class MeshFiles {
-  readonly directory = mkdtempSync(join(tmpdir(), directoryPrefix()))
+  readonly directory = mkdtempSync(join(tmpdir(), 'ambit-mesh-'))
 
   path(...parts: readonly string[]): string {
     return join(this.directory, ...parts)

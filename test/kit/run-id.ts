@@ -8,8 +8,3 @@ export const JANITOR_VARIABLE = 'AMBIT_TEST_JANITOR_OF'
 export function namespacePrefix(run = process.env[RUN_VARIABLE] ?? ''): string {
   return `am${run}`
 }
-
-/** Begins the name of every directory of the run. */
-export function directoryPrefix(run = process.env[RUN_VARIABLE] ?? ''): string {
-  return `ambit-test-${run}`
-}

@@ -41,7 +41,9 @@ interface Run {
 }
 
 function start(t: Teardown, words: string[]): Run {
-  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'], env: {} })
+  // No variable but that by which an interrupted npm test finds what it must end.
+  const env = { AMBIT_TEST_RUN: process.env['AMBIT_TEST_RUN'] }
+  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'], env })
   let text = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (part: string) => (text += part))
