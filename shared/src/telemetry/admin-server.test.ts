@@ -63,7 +63,6 @@ void t.test("log levels change as with Istio's ztunnel", async (t) => {
     ['?level=off', 'off'],
     ['?reset&level=access=debug', 'access=debug,info'],
     ['?level=ztunnel::proxy=TRACE&reset=', 'ztunnel::proxy=trace,info'],
-    ['?other=1', 'ztunnel::proxy=trace,info'],
   ] as const
   for (const [query, now] of steps) {
     t.same(brief(await ask(port, 'POST', `/logging${query}`)), [200, PLAIN, `current log level is ${now}\n`], query)
@@ -98,6 +97,24 @@ void t.test('a level that cannot be read changes nothing and is answered with he
   }
   t.equal((await ask(port, 'POST', '/logging?reset&level=loud')).status, 400)
   t.equal(levels.toString(), 'info', 'a reset beside it holds')
+})
+
+void t.test('a parameter that there is not changes nothing and is named', async (t) => {
+  const { port, levels, calls } = await kit(t)
+  levels.add('warn')
+  for (const [query, name] of [
+    ['lvl=debug', '"lvl"'],
+    ['level=debug&lvl=debug', '"lvl"'],
+    ['reset&Level=debug', '"Level"'],
+    ['debug', '"debug"'],
+    ['%0a=1', String.raw`"\\n"`],
+  ] as const) {
+    const [status, type, body] = brief(await ask(port, 'POST', `/logging?${query}`))
+    t.same([status, type], [400, PLAIN], query)
+    t.match(body, new RegExp(`^unknown parameter ${name}; there are level and reset\nusage:`), query)
+  }
+  t.equal(levels.toString(), 'warn')
+  t.same(calls, [])
 })
 
 void t.test('what changes something is POST only, and not from a web page', async (t) => {

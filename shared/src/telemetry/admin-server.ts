@@ -17,6 +17,9 @@ export interface AdminOptions extends Omit<HttpEndpointOptions, 'handler'> {
   readonly shutdown: () => void
 }
 
+/** Parameters of /logging. */
+const LOGGING_PARAMETERS = ['level', 'reset']
+
 type Route = (request: HttpRequest) => HttpReply | Promise<HttpReply>
 
 const LOGGING_HELP = `usage:
@@ -59,6 +62,11 @@ function posted(help: string, route: Route): Route {
 }
 
 function changeLevels({ levels, targets, onLevels }: AdminOptions, { query }: HttpRequest): HttpReply {
+  const unknown = [...query.keys()].find((name) => !LOGGING_PARAMETERS.includes(name))
+  if (unknown !== undefined) {
+    const shown = JSON.stringify(unknown.slice(0, 100))
+    return text(400, `unknown parameter ${shown}; there are ${LOGGING_PARAMETERS.join(' and ')}\n${LOGGING_HELP}`)
+  }
   const level = query.get('level')
   if (query.has('reset')) levels.reset()
   try {
