@@ -259,7 +259,7 @@ void t.test('one CPU profile at a time; a client that leaves ends its own', asyn
   socket.write('GET /debug/pprof/profile?seconds=300 HTTP/1.1\r\nhost: localhost\r\n\r\n')
   while (all.clock.pendingTimers === 0) await all.clock.advance(0)
   const second = await ask(all.port, 'GET', '/debug/pprof/profile')
-  t.same(brief(second), [500, PLAIN, 'a CPU profile is being taken; try again when it has ended\n'])
+  t.same(brief(second), [409, PLAIN, 'a CPU profile is being taken; try again when it has ended\n'])
   socket.destroy()
   while (all.clock.pendingTimers > 0) await all.clock.advance(0)
   t.equal((await profile(all)).status, 200)
@@ -268,7 +268,7 @@ void t.test('one CPU profile at a time; a client that leaves ends its own', asyn
 void t.test('a heap profile is told while it is sampled', async (t) => {
   const { port } = await kit(t)
   const off = 'heap profiling is off; ask for /debug/pprof/heap/profiling?activate=true first\n'
-  t.same(brief(await ask(port, 'GET', '/debug/pprof/heap')), [500, PLAIN, off])
+  t.same(brief(await ask(port, 'GET', '/debug/pprof/heap')), [409, PLAIN, off])
   const change = async (query: string): Promise<readonly unknown[]> =>
     brief(await ask(port, 'GET', `/debug/pprof/heap/profiling${query}`))
   for (const query of ['', '?activate', '?activate=1', '?activate=TRUE']) {
@@ -282,5 +282,5 @@ void t.test('a heap profile is told while it is sampled', async (t) => {
   t.match(parsed, { head: { children: Array } })
   t.same(await change('?activate=false'), [200, PLAIN, 'heap profiling is off\n'])
   t.same(await change('?activate=false'), [200, PLAIN, 'heap profiling is off\n'])
-  t.same(brief(await ask(port, 'GET', '/debug/pprof/heap')), [500, PLAIN, off])
+  t.same(brief(await ask(port, 'GET', '/debug/pprof/heap')), [409, PLAIN, off])
 })

@@ -37,7 +37,7 @@ export function serveAdmin(options: AdminOptions): Promise<HttpEndpoint> {
     ['/logging', posted(LOGGING_HELP, (request) => changeLevels(options, request))],
     ['/quitquitquit', posted('usage: POST /quitquitquit\n', () => shutDown(options))],
     ['/debug/pprof/profile', (request) => cpuProfile(profiler, request)],
-    ['/debug/pprof/heap', async () => attachment('heap.heapprofile', await profiler.heap())],
+    ['/debug/pprof/heap', () => profile('heap.heapprofile', profiler.heap())],
     ['/debug/pprof/heap/profiling', (request) => heapProfiling(profiler, request)],
   ])
   const handler: Route = (request) => {
@@ -91,7 +91,7 @@ async function cpuProfile(profiler: Profiler, { query, signal }: HttpRequest): P
   const frequency = numberBetween(query.get('frequency') ?? '100', 1, 1000)
   if (seconds === undefined) return text(400, 'seconds must be a whole number from 1 to 300\n')
   if (frequency === undefined) return text(400, 'frequency must be a whole number from 1 to 1000\n')
-  return attachment('profile.cpuprofile', await profiler.cpu(seconds, frequency, signal))
+  return profile('profile.cpuprofile', profiler.cpu(seconds, frequency, signal))
 }
 
 async function heapProfiling(profiler: Profiler, { query }: HttpRequest): Promise<HttpReply> {
@@ -123,6 +123,16 @@ function page(program: string): HttpReply {
 
 function json(body: string): HttpReply {
   return { status: 200, contentType: 'application/json', body: `${body}\n` }
+}
+
+/** What the profiler refuses is in conflict with what it does now: 409 with its text, which says what to do. */
+async function profile(name: string, taken: Promise<string>): Promise<HttpReply> {
+  try {
+    return attachment(name, await taken)
+  } catch (error) {
+    if (!(error instanceof TelemetryError)) throw error
+    return text(409, `${error.message}\n`)
+  }
 }
 
 function attachment(name: string, body: string): HttpReply {
