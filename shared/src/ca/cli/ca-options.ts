@@ -154,9 +154,10 @@ export function readCaOptions(
 function readSigning(given: GivenOptions<OptionName>): CaConfig['signing'] {
   const stateDirectory = given.optional('state-dir')
   const importedDirectory = given.optional('cacerts')
-  if ((stateDirectory === undefined) === (importedDirectory === undefined)) {
-    given.report('give one of --state-dir (CA_STATE_DIR) and --cacerts (ROOT_CA_DIR)')
-  }
+  const both = '--state-dir (CA_STATE_DIR) and --cacerts (ROOT_CA_DIR)'
+  if (stateDirectory === undefined && importedDirectory === undefined) given.report(`give one of ${both}`)
+  if (stateDirectory !== undefined && importedDirectory !== undefined)
+    given.report(`${both} are both given: the root is either our own or imported, give only one`)
   return importedDirectory === undefined ? { stateDirectory: stateDirectory ?? '' } : { importedDirectory }
 }
 

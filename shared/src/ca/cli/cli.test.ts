@@ -120,7 +120,7 @@ void t.test('every wrong option is reported at once', async (t) => {
   )
   for (const part of [
     /--listen "::1:80": write address:port/,
-    /give one of --state-dir/,
+    /--state-dir \(CA_STATE_DIR\) and --cacerts \(ROOT_CA_DIR\) are both given.*give only one/,
     /--max-ttl "soon"/,
     /unknown option --nonsense/,
     /unknown word "word"/,
@@ -132,6 +132,8 @@ void t.test('every wrong option is reported at once', async (t) => {
   ]) {
     t.match(problems, part)
   }
+  t.match(problemsOf(['--authorizer', 'a.yaml']), /give one of --state-dir \(CA_STATE_DIR\) and --cacerts/)
+  t.match(problemsOf(NEEDED, { ROOT_CA_DIR: 'b' }), /are both given/)
   t.match(problemsOf([...NEEDED, '--default-ttl', '91h', '--max-ttl', '90h']), /longer than --max-ttl/)
   for (const listen of ['15012', 'ca:1', '[::1]', '127.0.0.1:70000', '[127.0.0.1', '300.0.0.1:1']) {
     t.match(problemsOf([...NEEDED, '--listen', listen]), /--listen/, listen)
