@@ -81,14 +81,14 @@ void t.test('what is bad is reported once, and what was good stays', async (t) =
   t.same(errors, ['{"file":"file","error":"it is bad"}'], 'not again for another file of the directory')
   unlinkSync(path)
   await until(1, 2)
-  t.match(errors[1], /ENOENT/)
+  t.match(errors[1], /there is no such file/)
   writeFileSync(path, 'two')
   await until(2)
   t.same(loaded, ['one', 'two'])
 })
 
 void t.test('at start a file must be there and good, unless it may come later', async (t) => {
-  await t.rejects(watched(t).file.start(), /ENOENT/)
+  await t.rejects(watched(t).file.start(), /there is no such file/)
   const bad = watched(t)
   writeFileSync(bad.path, 'bad')
   await t.rejects(bad.file.start(), { message: `${bad.path}: it is bad` })

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Clock, Timer } from '../clock/index.ts'
-import { messageOf } from '../errors/index.ts'
+import { whyNotRead } from '../errors/index.ts'
 import type { Log } from '../log/index.ts'
 import { stampOf, type FileStamp } from './file-stamp.ts'
 
@@ -60,21 +60,21 @@ export class WatchedFile {
 
   /** Resolves after the first load; rejects where that fails: there is no good state to keep. */
   async start(): Promise<void> {
-    this.#watcher = watch(dirname(this.#options.path), { persistent: false }, () => this.#changed())
-    this.#watcher.on('error', (error) => {
-      this.#options.log.warn('cannot watch the directory of a file; changes are not seen', {
-        path: this.#options.path,
-        error: error.message,
-      })
-    })
     try {
+      this.#watcher = watch(dirname(this.#options.path), { persistent: false }, () => this.#changed())
+      this.#watcher.on('error', (error) => {
+        this.#options.log.warn('cannot watch the directory of a file; changes are not seen', {
+          path: this.#options.path,
+          error: error.message,
+        })
+      })
       const { identity, writtenAt } = stampOf(this.#options.path)
       await this.#load(this.#options.mayComeLater)
       // It is no news that it is not there. A file that is may be half written; the first stir looks at it again.
       if (writtenAt === undefined) this.#lastIdentity = identity
     } catch (error) {
       this.stop()
-      throw new Error(`${this.#options.path}: ${messageOf(error)}`, { cause: error })
+      throw new Error(`${this.#options.path}: ${whyNotRead(error)}`, { cause: error })
     }
   }
 
@@ -121,7 +121,7 @@ export class WatchedFile {
   #report(error: unknown): void {
     this.#options.log.error('file not taken over, the last good state stays', {
       file: basename(this.#options.path),
-      error: messageOf(error),
+      error: whyNotRead(error),
     })
   }
 

@@ -1,2 +1,3 @@
 export { MeshError, messageOf, type ErrorSource, type MeshErrorOptions } from './mesh-error.ts'
 export { whyNotListening } from './why-not-listening.ts'
+export { whyNotRead } from './why-not-read.ts'

@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { whyNotRead } from '@ambit/shared/errors'
 
 /**
  * Says why a file cannot be read; undefined where it can. One that may come later needs only its directory, which is watched.
@@ -7,12 +8,12 @@ import { dirname } from 'node:path'
 export function whyUnreadable(path: string, mayComeLater: boolean): string | undefined {
   const directory = dirname(path)
   if (!existsSync(directory)) return `there is no directory ${directory}`
-  if (!existsSync(path)) return mayComeLater ? undefined : 'there is no such file'
-  if (statSync(path).isDirectory()) return 'it is a directory'
+  if (mayComeLater && !existsSync(path)) return undefined
   try {
+    if (statSync(path).isDirectory()) return 'it is a directory'
     accessSync(path, constants.R_OK)
     return undefined
-  } catch {
-    return 'this process may not read it'
+  } catch (error) {
+    return whyNotRead(error)
   }
 }

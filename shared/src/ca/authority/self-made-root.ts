@@ -9,7 +9,7 @@ import {
   type KeyPair,
 } from '../../certificates/index.ts'
 import { Repetition, type Clock } from '../../clock/index.ts'
-import { messageOf } from '../../errors/index.ts'
+import { messageOf, whyNotRead } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
 import { writeFileAtomically } from '../write-file.ts'
@@ -177,7 +177,7 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {
-    throw new CaError('bad-authority', `${path} cannot be read: ${messageOf(cause)}`, { cause })
+    throw new CaError('bad-authority', `${path} cannot be read: ${whyNotRead(cause)}`, { cause })
   }
 }
 

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock/index.ts'
-import { messageOf } from '../../errors/index.ts'
+import { messageOf, whyNotRead } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
 import { FileWatch, fingerprintOf } from '../file-watch.ts'
@@ -136,7 +136,7 @@ async function read(path: string): Promise<string> {
     if (size > MAX_FILE_BYTES) throw new Error(`it is longer than ${MAX_FILE_BYTES} bytes`)
     return await readFile(path, 'utf8')
   } catch (cause) {
-    throw new CaError('bad-authority', `${path} cannot be read: ${messageOf(cause)}`, { cause })
+    throw new CaError('bad-authority', `${path} cannot be read: ${whyNotRead(cause)}`, { cause })
   }
 }
 

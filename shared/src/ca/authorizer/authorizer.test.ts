@@ -111,7 +111,7 @@ nodse: []
         /line 8: a node has the unknown key "serviceAccount"/,
         /line 9: give exactly one of token, tokenSha256 and tokenFile/,
         /line 11: tokenSha256 must be 64/,
-        /line 13: the token file cannot be read/,
+        /line 13: the token file cannot be read: there is no such file/,
         /line 14: a node must be a map/,
         /line 16: a service account must be a text/,
         /line 17: the file has the unknown key "nodse"/,

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { messageOf } from '../../errors/index.ts'
+import { messageOf, whyNotRead } from '../../errors/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
 import { CaError } from '../ca-error.ts'
 import { hashToken, type AuthorizerRules, type NodeRule, type WorkloadRule } from './authorizer-rules.ts'
@@ -115,7 +115,7 @@ class Reader {
       const text = await readFile(path, 'utf8')
       return this.#checkToken(node, text.replace(/[\r\n]+$/u, ''))
     } catch (error) {
-      this.#source.report(node, `the token file cannot be read: ${messageOf(error)}`)
+      this.#source.report(node, `the token file cannot be read: ${whyNotRead(error)}`)
       return undefined
     }
   }
@@ -147,6 +147,6 @@ async function readText(path: string): Promise<string> {
     if (size > MAX_FILE_BYTES) throw new Error(`it is longer than ${MAX_FILE_BYTES} bytes`)
     return await readFile(path, 'utf8')
   } catch (cause) {
-    throw new CaError('bad-authorizer', `The authorizer file ${path} cannot be read: ${messageOf(cause)}`, { cause })
+    throw new CaError('bad-authorizer', `The authorizer file ${path} cannot be read: ${whyNotRead(cause)}`, { cause })
   }
 }

@@ -200,7 +200,10 @@ void t.test('files that cannot be used are named, with exit code 2', async (t) =
       /authorizer\.yaml\/x is no directory/,
     ],
     [['--state-dir', at('garbage'), '--authorizer', at('authorizer.yaml')], /root\/ca-cert\.pem holds no certificate/],
-    [['--state-dir', at('state'), '--authorizer', at('none.yaml')], /The authorizer file .*none\.yaml cannot be read/],
+    [
+      ['--state-dir', at('state'), '--authorizer', at('none.yaml')],
+      /The authorizer file .*none\.yaml cannot be read: there is no such file/,
+    ],
     [[...made, '--write-root', at('none/root.pem')], /cannot be written to .*none\/root\.pem/],
   ] as const) {
     const run = start(t, [...words])

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { messageOf } from '../../errors/index.ts'
+import { whyNotRead } from '../../errors/index.ts'
 import { CaError } from '../ca-error.ts'
 
 /** Longest token in characters; a Kubernetes service-account token has some 1,200. */
@@ -31,7 +31,7 @@ async function read(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {
-    throw new CaError('bad-token', `The token file ${path} cannot be read: ${messageOf(cause)}`, {
+    throw new CaError('bad-token', `The token file ${path} cannot be read: ${whyNotRead(cause)}`, {
       cause,
       retryable: true,
     })

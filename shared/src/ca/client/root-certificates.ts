@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { getCACertificates } from 'node:tls'
 import { parsePemChain } from '../../certificates/index.ts'
-import { messageOf } from '../../errors/index.ts'
+import { messageOf, whyNotRead } from '../../errors/index.ts'
 import { CaError } from '../ca-error.ts'
 
 /** Longest roots file in bytes: some 500 roots. */
@@ -27,7 +27,7 @@ async function read(path: string): Promise<string> {
   } catch (cause) {
     throw new CaError(
       'bad-roots',
-      `The file ${path} with the roots of the CA server cannot be read: ${messageOf(cause)}`,
+      `The file ${path} with the roots of the CA server cannot be read: ${whyNotRead(cause)}`,
       { cause },
     )
   }
