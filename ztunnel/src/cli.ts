@@ -4,20 +4,17 @@ import { ConfigError, describeVariables, readConfig, whyUnreadable } from './con
 import { Control } from './control/control.ts'
 import { version } from './version.ts'
 
-const USAGE = `ztunnel: carries the TCP traffic of this node's pods over HBONE, with identity and L4 policy.
-
-usage: ztunnel [proxy [ztunnel]]   run until SIGTERM, SIGINT or POST /quitquitquit
+const COMMANDS = `usage: ztunnel [proxy [ztunnel]]   run until SIGTERM, SIGINT or POST /quitquitquit
        ztunnel version             print the version
-       ztunnel help                this text
-
-Configured by environment variables, Istio's where one exists:
+       ztunnel help                these, and the variables that configure it
 `
+const ABOUT = "ztunnel: carries the TCP traffic of this node's pods over HBONE, with identity and L4 policy."
 
 function help(): string {
   const lines = describeVariables().map(({ name, fallback, meaning }) => {
     return `  ${name.padEnd(33)} ${meaning}${fallback ? ` [${fallback}]` : ''}`
   })
-  return `${USAGE}${lines.join('\n')}\n`
+  return `${ABOUT}\n\n${COMMANDS}\nConfigured by environment variables, Istio's where one exists:\n${lines.join('\n')}\n`
 }
 
 async function run(): Promise<number> {
@@ -60,7 +57,7 @@ function say(text: string): number {
 }
 
 function refuse(word: string): number {
-  process.stderr.write(`ztunnel: unknown argument "${word}"\n\n${USAGE}  see: ztunnel help\n`)
+  process.stderr.write(`ztunnel: unknown word "${word}"\n\n${COMMANDS}`)
   return 2
 }
 
