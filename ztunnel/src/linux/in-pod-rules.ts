@@ -105,7 +105,7 @@ table inet ${IN_POD_TABLE} {
     type nat hook output priority -100; policy accept;
     ip daddr ${PROBE_ADDRESS_V4} accept
     ip6 daddr ${PROBE_ADDRESS_V6} accept
-    ip6 daddr fe80::/10 accept comment "redirected to ::1 it would be bound to its link still, and hang"
+    ip6 daddr fe80::/10 accept comment "redirected to lo it would be bound to its link still, and hang"
     oifname "lo" accept
     meta mark & ${mask} == { ${own}, ${connection} } accept
     ip6 saddr ${CAPTURE_PREFIX_V6}/64 drop comment "as from 127.0.0.0/8; each address would have tunnels of its own"
@@ -115,7 +115,7 @@ table inet ${IN_POD_TABLE} {
 `
 }
 
-/** The bits of a port that count: ports in a row differ in them, and so do 80 and 8080, 443 and 8443, which one server often has. */
+/** The bits of a port that count. Ports in a row differ in them, and so do 80 and 8080, 443 and 8443, which go together often. */
 const PORT_BITS = 0x43
 const PORT_KINDS = [0x00, 0x01, 0x02, 0x03, 0x40, 0x41, 0x42, 0x43]
 

@@ -7,45 +7,7 @@ import { FakeClock, systemClock } from '../../clock/index.ts'
 import { silentLog } from '../../log/index.ts'
 import type { MeshResource, MeshUpdate } from '../index.ts'
 import { LocalFileSource, parseLocalFile } from './index.ts'
-
-const FILE = `
-workloads:
-  - uid: cluster1//v1/Pod/default/local
-    name: local
-    namespace: default
-    serviceAccount: default
-    workloadIps: ["127.0.0.1", "::ffff:10.0.0.1", "FD00::1"]
-    protocol: HBONE
-    node: local
-    network: ""
-    capacity: 3
-    locality: { region: r, zone: z }
-    authorizationPolicies: [default/p]
-    applicationTunnel: { protocol: PROXY, port: 15088 }
-    waypoint: { destination: /10.0.0.9, hboneMtlsPort: 15008 }
-    services:
-      "default/example.com":
-        80: 8080
-policies:
-  - name: p
-    namespace: default
-    scope: WorkloadSelector
-    action: Deny
-    dryRun: false
-    rules:
-      - - - principals: [!Exact cluster.local/ns/default/sa/a, !Prefix "x", {Suffix: "y"}, !Presence []]
-            notSourceIps: ["10.0.0.0/8"]
-            destinationPorts: [80]
-services:
-  - name: example
-    namespace: default
-    hostname: example.com
-    vips: [/10.96.0.1, net/10.96.0.2]
-    ports: { 80: 8080 }
-    subjectAltNames: [spiffe://a/ns/b/sa/c]
-    loadBalancer: { routingPreferences: [Region, Zone], mode: Failover }
-    waypoint: { destination: default/gw.example.com, hboneMtlsPort: 15008 }
-`
+import { addressOf, FILE, workloads } from './local-file-fixture.ts'
 
 void t.test('a file of Istio’s ztunnel is read, with its defaults', async (t) => {
   const [workload, policy, service] = parseLocalFile(FILE)
@@ -221,30 +183,11 @@ void t.test('all mistakes are told together, of very many the first ones', async
   }
 })
 
-const ip = (index: number): string => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`
-
-/** The lines of so many workloads. */
-function workloads(count: number): string {
-  const lines = Array.from(
-    { length: count },
-    (_, index) => `  - uid: cluster1//Pod/default/w${index}
-    name: w${index}
-    namespace: default
-    serviceAccount: client
-    protocol: HBONE
-    workloadIps: [${ip(index)}]
-    services:
-      default/server.default.svc.cluster.local: { 80: 8080 }
-`,
-  )
-  return `workloads:\n${lines.join('')}`
-}
-
 function isWorkload({ kind, value }: MeshResource, index: number): boolean {
   return (
     kind === 'workload' &&
     value.uid === `cluster1//Pod/default/w${index}` &&
-    value.workloadIps.join() === ip(index) &&
+    value.workloadIps.join() === addressOf(index) &&
     value.services['default/server.default.svc.cluster.local']?.['80'] === 8080
   )
 }
@@ -350,52 +293,4 @@ void t.test('one resource cannot hide another, and names are such as an identity
   t.match(parseLocalFile('workloads: [{ uid: u, namespace: n, serviceAccount: "", workloadIps: [], services: {} }]'), [
     { value: { serviceAccount: '', trustDomain: '' } },
   ])
-})
-
-/** What a source warns of when it reads the text. */
-async function warnings(text: string): Promise<readonly string[]> {
-  const sentences: string[] = []
-  const source = new LocalFileSource({
-    from: { inline: text },
-    clock: new FakeClock(),
-    log: { ...silentLog, warn: (sentence) => sentences.push(sentence) },
-    onUpdate: () => {},
-  })
-  await source.start()
-  source.stop()
-  return sentences
-}
-
-/** A policy whose rules are in line 2 and have this list of principals. */
-function denying(principals: string, attribute = 'principals'): string {
-  return `policies:
-  - { name: p, namespace: n, scope: Global, action: Deny, dryRun: false, rules: [[[{ ${attribute}: [${principals}] }]]] }
-`
-}
-
-void t.test('a principal that is written as a URI matches nobody, and a warning says so', async (t) => {
-  const sentence =
-    /^local mesh: 2:\d+ policies\[0\]\.rules.*rincipals\[1\]: matches nobody in policy n\/p, .* write a\/ns\/b\/sa\/c$/
-  const mistaken = '!Exact a/ns/b/sa/d, { Exact: spiffe://a/ns/b/sa/c }'
-  t.match(await warnings(denying(mistaken)), [sentence])
-  t.match(await warnings(denying(mistaken, 'notPrincipals')), [sentence])
-  const padding = `# ${' '.repeat(2 ** 20)}\n`
-  t.match(await warnings(`${denying(mistaken)}${padding}`), [sentence], 'of a large file too')
-  t.match(parseLocalFile(denying(mistaken)), [{ kind: 'policy' }], 'which is read, as by Istio’s ztunnel')
-  t.same(await warnings(denying('!Exact a/ns/b/sa/c, !Presence []')), [])
-  const many = Array.from({ length: 15 }, () => '!Prefix "spiffe://a"').join()
-  const told = await warnings(denying(many))
-  t.equal(told.length, 11)
-  t.match(told.at(-1), /: and 5 more$/)
-})
-
-void t.test('services and policies that a workload names in vain are warned about', async (t) => {
-  t.same(await warnings(FILE), [])
-  t.match(await warnings(FILE.replace('"default/example.com":', 'default/exmple.com:')), [
-    /^local mesh: 18:\d+ workloads\[0\]\.services\.default\/exmple\.com: the file has no such service/,
-  ])
-  t.match(await warnings(FILE.replace('[default/p]', '[default/p, default/nope]')), [
-    /^local mesh: 13:\d+ workloads\[0\]\.authorizationPolicies\[1\]: the file has no policy default\/nope, .* refused$/,
-  ])
-  t.match((await warnings(workloads(6_000))).slice(9), [/w/, /: and 5990 more$/], 'of a large file too')
 })

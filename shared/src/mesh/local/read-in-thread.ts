@@ -23,8 +23,9 @@ interface Reader {
 }
 
 /**
- * What parseLocalFile does, in a thread that ends with it, so that the caller's goes on meanwhile. Rejects with YamlError where the text is wrong, with another error where the thread ran out of memory or `signal`
- * stopped it; what `take` got counts for nothing then.
+ * What parseLocalFile does, in a thread that ends with it, so that the caller's goes on meanwhile. Rejects with YamlError where
+ * the text is wrong, with another error where the thread ran out of memory or `signal` stopped it; what `take` got counts for
+ * nothing then.
  */
 export async function readInThread(
   request: ReadingRequest,
