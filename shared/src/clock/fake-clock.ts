@@ -21,6 +21,11 @@ export class FakeClock implements Clock {
     return this.#pending.size
   }
 
+  /** How many of them fire within that time. */
+  pendingWithin(ms: number): number {
+    return [...this.#pending].filter(({ at }) => at <= this.#now + ms).length
+  }
+
   now(): number {
     return this.#now
   }

@@ -70,6 +70,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.#port = port
     this.guard = new AbuseGuard(limits, clock)
     this.send = new SendScheduler({
+      clock,
       port,
       slabs: io.slabs,
       readSlabs: io.readSlabs,

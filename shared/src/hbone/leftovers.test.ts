@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { FakeClock } from '../clock/index.ts'
 import { bothIos, eventually } from '../io/io-fixture.ts'
 import { Leftovers, type Leftover } from './leftovers.ts'
-import { connectionPair, endOf, openTunnel, type ConnectionPair, type Tunnel } from './tunnel-fixture.ts'
+import { connectionPair, endOf, openTunnel, pingsAnswered, type ConnectionPair, type Tunnel } from './tunnel-fixture.ts'
 
 /** A stream that notes whether it was given up. */
 class Left implements Leftover {
@@ -102,7 +102,7 @@ for (const io of bothIos()) {
     const pair = await connectionPair(io, wide)
     const { far, farSplice } = await unread(pair)
     t.equal(pair.client.activeStreams, 0)
-    await pass(pair, 12)
+    for (let i = 0; i < 12; i++) await pingsAnswered(pair)
     let heard = 0
     far.on('data', (bytes: Buffer) => (heard += bytes.length)).resume()
     await once(far, 'end')
@@ -148,11 +148,4 @@ for (const io of bothIos()) {
     t.equal(heard, BYTES)
     await endOf(t, io, pair)
   })
-}
-
-async function pass({ clock }: ConnectionPair, steps: number): Promise<void> {
-  for (let i = 0; i < steps; i++) {
-    await clock.advance(10_000)
-    await eventually(() => clock.pendingTimers >= 2, 'both have their PING answered')
-  }
 }

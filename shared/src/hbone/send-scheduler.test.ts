@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { FakeClock } from '../clock/index.ts'
 import {
   BURST_BYTES,
   SMALL_BURST_BYTES,
@@ -11,7 +12,7 @@ import {
 import { turn } from '../io/io-fixture.ts'
 import { Contention } from './contention.ts'
 import { FRAME_HEADER_BYTES, FrameType } from './frames.ts'
-import { SendScheduler, type SendSource } from './send-scheduler.ts'
+import { FIRST_QUOTA_BYTES, SendScheduler, type SendSource } from './send-scheduler.ts'
 import type { Stash } from './stash.ts'
 
 /** The most that one read brings. */
@@ -59,7 +60,7 @@ class FakePort implements SecurePort {
 class FakeSource implements SendSource {
   readonly id: number
   sendWindow = 1e9
-  quota = 0
+  quota = FIRST_QUOTA_BYTES
   served: number
   stash: Stash | undefined
   waitsFor: 'nothing' | 'turn' | 'window' = 'nothing'
@@ -109,6 +110,7 @@ class FakeSource implements SendSource {
 }
 
 interface World {
+  readonly clock: FakeClock
   readonly port: FakePort
   readonly scheduler: SendScheduler
   add(id: number, bytes: number): FakeSource
@@ -119,7 +121,9 @@ interface World {
 function world(): World {
   const port = new FakePort()
   const sources: FakeSource[] = []
+  const clock = new FakeClock()
   const scheduler = new SendScheduler({
+    clock,
     port,
     slabs: new SlabPool(262_144, 4),
     readSlabs: new SlabPool(BURST_BYTES, 4),
@@ -132,6 +136,7 @@ function world(): World {
   })
   scheduler.window = 1e9
   return {
+    clock,
     port,
     scheduler,
     add: (id, bytes) => {
@@ -265,4 +270,39 @@ test('nothing is sent beyond the credit of the connection', async (t, world) => 
   world.scheduler.connectionWindowOpened()
   await world.run(200)
   t.equal(total(), 2e6)
+})
+
+test('short frames wait for a turn that brings none, and are one write then', async (t, world) => {
+  for (let i = 0; i < 3; i++) {
+    world.add(1 + 2 * i, 100)
+    await world.run(1)
+  }
+  t.equal(world.port.writes.length, 0, 'each turn brought one')
+  await world.run(1)
+  t.same(world.port.order, [1, 3, 5])
+  t.equal(world.port.writes.length, 1)
+})
+
+test('short frames wait for no longer than a millisecond', async (t, world) => {
+  let id = 1
+  const frameEachTurn = async (turns: number): Promise<void> => {
+    for (let i = 0; i < turns; i++, id += 2) {
+      world.add(id, 100)
+      await world.run(1)
+    }
+  }
+  await frameEachTurn(20)
+  t.equal(world.port.writes.length, 0)
+  await world.clock.advance(1)
+  await frameEachTurn(1)
+  t.equal(world.port.writes.length, 1)
+  await frameEachTurn(20)
+  t.equal(world.port.writes.length, 1, 'the next ones have a millisecond of their own')
+})
+
+test('what is no longer short is written at once', async (t, world) => {
+  for (let i = 0; i < 4; i++) world.add(1 + 2 * i, 5000)
+  await world.run(1)
+  t.same(world.port.order, [1, 3, 5, 7])
+  t.equal(world.port.writes.length, 1)
 })

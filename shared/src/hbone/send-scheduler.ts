@@ -1,3 +1,4 @@
+import type { Clock } from '../clock/index.ts'
 import type { SecurePort, Slab, SlabPool } from '../io/index.ts'
 import { BURST_BYTES, HEADROOM_BYTES, SMALL_BURST_BYTES } from '../io/index.ts'
 import type { Contention, Talker } from './contention.ts'
@@ -17,8 +18,21 @@ const MAX_LAG_BYTES = 1_048_576
 /** Data gathered for the next TLS write; more waits with its stream. */
 const MAX_GATHERED_DATA_BYTES = 3 * BURST_BYTES
 
+/**
+ * A write shorter than this waits for more, until a turn of the event loop has brought it nothing or a millisecond is over.
+ * With 32 connections opened at a time there were 1.6 writes for each of them and are 0.5, and each needed 0.260 ms of CPU in
+ * both proxies and needs 0.229. Where nothing happens a turn takes 5 µs.
+ */
+const SHORT_WRITE_BYTES = 16_384
+
 /** Turns given out at once: enough to keep the next write filled while one is under way, little enough to wait behind. */
 const TURNS = 2
+
+/**
+ * What a new stream may send before it waits for its first turn: one read. So a request does not stop the reading of its
+ * application, and its write can wait for more: a new connection needs 0.24 ms of CPU in both proxies where it needed 0.30.
+ */
+export const FIRST_QUOTA_BYTES = SMALL_BURST_BYTES
 
 /** With its header exactly one burst. */
 const MAX_DATA_FRAME_BYTES = BURST_BYTES - FRAME_HEADER_BYTES
@@ -31,7 +45,7 @@ export interface SendSource extends Talker {
   readonly id: number
   /** What the peer allows on this stream; negative after it lowered INITIAL_WINDOW_SIZE. */
   sendWindow: number
-  /** Bytes left of its turn. */
+  /** Bytes left of its turn; FIRST_QUOTA_BYTES at first. */
   quota: number
   /** Bytes that it had its turns for, on a scale that all streams of the connection share. */
   served: number
@@ -47,6 +61,7 @@ export interface SendSource extends Talker {
 }
 
 export interface SendSchedulerOptions {
+  readonly clock: Clock
   readonly port: SecurePort
   readonly slabs: SlabPool
   /** For stashes: one read of an application each. */
@@ -63,8 +78,8 @@ export interface SendSchedulerOptions {
  *
  * A stream that has used up its turn, one burst, is not read any more and waits; each completed TLS write gives a turn to
  * those that were served least. So bulk streams share the connection evenly, at most one burst per stream is ever in memory,
- * and a small request waits behind two bursts at most, which are small ones where there are such requests. Everything offered
- * within one turn of the event loop goes out in one TLS write.
+ * and a small request waits behind two bursts at most, which are small ones where there are such requests. What is offered
+ * within one turn of the event loop goes out in one TLS write, and while turn after turn brings more, a short one waits a little.
  */
 export class SendScheduler {
   readonly #options: SendSchedulerOptions
@@ -80,12 +95,20 @@ export class SendScheduler {
   #gatheredData = 0
   #isWriting = false
   #isScheduled = false
+  /** What had been gathered a turn ago, and when that began: 0 where nothing waits for more. */
+  #gatheredBefore = 0
+  #gatheringSinceMs = 0
   #isStopped = false
   /** Our encoder's table, which it never uses, as the peer's decoder sees it. */
   #headerTable: 'unused' | 'to be emptied' | 'emptied' = 'unused'
   #onIdle: (() => void) | undefined
   readonly #runScheduled = (): void => {
+    if (!this.#isWriting && this.#mayGrow()) {
+      setImmediate(this.#runScheduled)
+      return
+    }
     this.#isScheduled = false
+    this.#gatheredBefore = 0
     if (!this.#isWriting) this.#advance()
   }
 
@@ -194,7 +217,8 @@ export class SendScheduler {
   /** The port's write is done. */
   onWritten(): void {
     this.#isWriting = false
-    this.#advance()
+    if (!this.#isShortOnly) this.#advance()
+    else if (this.#writer.bytes > 0) this.#schedule()
   }
 
   /** Calls back once, when everything gathered so far is written; then nothing more is sent. */
@@ -271,6 +295,20 @@ export class SendScheduler {
     source.waitsFor = 'turn'
     this.#turns.push(source)
     this.#schedule()
+  }
+
+  /** Nothing waits but a short write, which may wait for more. */
+  get #isShortOnly(): boolean {
+    return this.#turns.length === 0 && this.#onIdle === undefined && this.#writer.bytes < SHORT_WRITE_BYTES
+  }
+
+  /** The last turn brought more for a short write, so the next one may too. */
+  #mayGrow(): boolean {
+    if (!this.#isShortOnly || this.#writer.bytes === this.#gatheredBefore) return false
+    const now = this.#options.clock.now()
+    if (this.#gatheredBefore === 0) this.#gatheringSinceMs = now
+    this.#gatheredBefore = this.#writer.bytes
+    return now === this.#gatheringSinceMs
   }
 
   #controlAdded(): void {

@@ -39,7 +39,7 @@ export interface ConnectionPair {
   readonly nextTunnel: () => Promise<IncomingTunnel>
 }
 
-/** A client and a server connected to each other. `limits` differ from the defaults for both. */
+/** A client and a server connected to each other, with nothing under way. `limits` differ from the defaults for both. */
 export async function connectionPair(io: ByteIo, limits: Partial<HboneLimits> = {}): Promise<ConnectionPair> {
   const clock = new FakeClock()
   const leftovers = new Leftovers({ clock })
@@ -51,6 +51,7 @@ export async function connectionPair(io: ByteIo, limits: Partial<HboneLimits> = 
   const server = acceptHbone(io, far, { ...common, tls: serverTls, onTunnel: tunnels.put })
   const client = await connectHbone(io, near, { ...common, tls: clientTls })
   await server.ready
+  await eventually(() => clock.pendingTimers === 2, 'both have their SETTINGS acknowledged')
   return { client, server, clock, nextTunnel: tunnels.take }
 }
 
@@ -80,6 +81,13 @@ export async function exchange(t: Test, near: Socket, far: Socket): Promise<void
     [near, far].map(async (socket) => String(Buffer.concat(await Array.fromAsync(socket)))),
   )
   t.same(heard, ['pong', 'ping'])
+}
+
+/** Time passes until both ends ask whether the other is there, and real time until both know it. */
+export async function pingsAnswered({ clock }: ConnectionPair): Promise<void> {
+  const { pingIntervalMs } = DEFAULT_LIMITS
+  await clock.advance(pingIntervalMs)
+  await eventually(() => clock.pendingWithin(pingIntervalMs) >= 2, 'both have their PING answered')
 }
 
 /** Nothing may be left of a connection: neither end, no timer, no memory on loan. */

@@ -8,7 +8,7 @@ import { FrameType } from './frames.ts'
 import { HboneError } from './hbone-error.ts'
 import type { Leftover, Leftovers } from './leftovers.ts'
 import type { Stash } from './stash.ts'
-import type { SendScheduler, SendSource } from './send-scheduler.ts'
+import { FIRST_QUOTA_BYTES, type SendScheduler, type SendSource } from './send-scheduler.ts'
 
 /** What a stream needs of its connection. */
 export interface StreamHost {
@@ -57,7 +57,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   // Notes of the scheduler, the delivery and the contention, kept here so that none needs a map.
   sendWindow: number
-  quota = 0
+  quota = FIRST_QUOTA_BYTES
   served: number
   stash: Stash | undefined
   waitsFor: 'nothing' | 'turn' | 'window' = 'nothing'

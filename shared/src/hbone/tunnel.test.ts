@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { CLIENT, SERVER } from '../certificates/certificate-fixture.ts'
 import { accepted, bothIos, eventually, turn } from '../io/io-fixture.ts'
 import type { OutgoingTunnel } from './client-connection.ts'
-import { connectionPair, endOf, exchange, openTunnel } from './tunnel-fixture.ts'
+import { connectionPair, endOf, exchange, openTunnel, pingsAnswered } from './tunnel-fixture.ts'
 
 for (const io of bothIos()) {
   const test = (name: string, body: (t: Test) => Promise<void>): void => void t.test(`${io.name}: ${name}`, body)
@@ -92,8 +92,7 @@ for (const io of bothIos()) {
     await tunnel.nearSplice.finished
     t.equal(pair.client.activeStreams, 1, 'the far application has not ended')
     for (let i = 0; i < 3; i++) {
-      await pair.clock.advance(10_000)
-      await eventually(() => pair.clock.pendingTimers === 2, 'both have their PING answered').catch(() => {})
+      await pingsAnswered(pair)
     }
     await tunnel.farSplice.finished
     t.equal(pair.client.activeStreams, 0)
@@ -186,28 +185,22 @@ for (const io of bothIos()) {
   test('a CONNECT that is not answered is reset in time, a later one has its own', async (t) => {
     const pair = await connectionPair(io)
     const open = (): Promise<OutgoingTunnel> => pair.client.open({ authority: 'a:1', headers: [] })
-    const pass10s = async (): Promise<void> => {
-      await pair.clock.advance(10_000)
-      const probe = open()
-      ;(await pair.nextTunnel()).reject(503)
-      await t.rejects(probe, { code: 'status' }, 'behind the answer to the PING')
-    }
     const outcomes: string[] = []
     void open().catch(({ code }: { code: string }) => outcomes.push(code))
     const first = await pair.nextTunnel()
-    await pass10s()
-    await pass10s()
+    await pingsAnswered(pair)
+    await pingsAnswered(pair)
     t.same(outcomes, [], 'it is waited for')
     const second = open()
     const incoming = await pair.nextTunnel()
-    await pass10s()
+    await pingsAnswered(pair)
     t.same(outcomes, ['answer-timeout'])
     await eventually(() => first.aborted.aborted, 'the server has learnt it')
     t.equal(pair.client.activeStreams, 1)
     const app = await accepted(io)
     incoming.accept([], app.end)
     const tunnel = await second
-    for (let i = 0; i < 3; i++) await pass10s()
+    for (let i = 0; i < 3; i++) await pingsAnswered(pair)
     t.equal(pair.client.activeStreams, 1, 'one that was answered stays')
     tunnel.reset()
     app.socket.destroy()
