@@ -23,7 +23,7 @@ const MAX_GATHERED_DATA_BYTES = 3 * BURST_BYTES
  * With 32 connections opened at a time there were 1.6 writes for each of them and are 0.5, and each needed 0.260 ms of CPU in
  * both proxies and needs 0.229. Where nothing happens a turn takes 5 µs.
  */
-const SHORT_WRITE_BYTES = 16_384
+const SHORT_WRITE_BYTES = 4096
 
 /** Turns given out at once: enough to keep the next write filled while one is under way, little enough to wait behind. */
 const TURNS = 2
