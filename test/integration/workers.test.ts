@@ -3,6 +3,7 @@ import t from 'tap'
 import { killWorkers, underLoad, WEB_PORT, type LoadResult } from '../demo/programs.ts'
 import { eventually, Talker, TestMesh, type TestNode } from '../kit/index.ts'
 import { ECHO_PORT, LOAD, twoNodes } from './two-nodes.ts'
+import { unwillingNft } from './unwilling-nft.ts'
 
 t.setTimeout(120_000)
 
@@ -79,6 +80,17 @@ void t.test('workers and successors', async (t) => {
         t.equal(await old.program.exited, 0)
       }
     })
+
+    await t.test('nor does one that the second takes before its redirection is in place', async (t) => {
+      const nft = await unwillingNft(mesh.files)
+      const result = await underLoad(client, server.v4, LOAD, async () => {
+        nft.hesitate()
+        // Its workers serve by then: they start while the redirection is being set up.
+        setTimeout(() => nft.obey(), 1_000)
+        await mesh.replaceZtunnel(a, { PATH: nft.path })
+      })
+      t.match(result, { ok: result.started, refused: 0, cut: 0, timedOut: 0 }, told(result))
+    })
   } finally {
     t.strictSame(await mesh.close(), [], 'everything ended well and nothing is left')
   }
@@ -93,6 +105,9 @@ async function killTwice(node: TestNode): Promise<void> {
   await killWorkers(node, [700, 1_200])
 }
 
-function told({ started, ok, refused, timedOut, cut, slowestMs }: LoadResult): string {
-  return `${started} connections: ${ok} answered, ${refused} refused, ${timedOut} timed out, ${cut} cut, slowest ${slowestMs} ms`
+function told({ started, ok, refused, timedOut, cut, slowestMs, errors, broken }: LoadResult): string {
+  const ends = `${ok} answered, ${refused} refused, ${timedOut} timed out, ${cut} cut`
+  const lived = broken.map(([began, ended]) => ended - began)
+  const how = cut > 0 ? ` (${JSON.stringify(errors)}, cut after ${Math.min(...lived)} to ${Math.max(...lived)} ms)` : ''
+  return `${started} connections: ${ends}${how}, slowest ${slowestMs} ms`
 }

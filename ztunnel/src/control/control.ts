@@ -130,7 +130,12 @@ export class Control {
       stopped: metrics.counter(METRICS.proxiesStopped),
       clock,
       log: log.scope('inpod'),
-      onListening: (captured) => this.#workers.workers.forEach((process) => handOver(process, captured)),
+      onListening: (captured) => {
+        // Where a predecessor's redirection is there already connections come from now on, before the change is done.
+        const identity = this.#identities.add(captured.pod)
+        if (identity) this.#certificates.wantAlso(identity)
+        this.#workers.workers.forEach((process) => handOver(process, captured))
+      },
       onRemoved: ({ pod }) => {
         this.#workers.broadcast({ type: 'pod-removed', uid: pod.uid })
         // Workers do one thing after the other: who reports has ended them.
@@ -285,7 +290,7 @@ export class Control {
   /** Never throws: what was applied before stays applied, and the certificates stay as they were. */
   #wantCertificates(): void {
     try {
-      this.#certificates.want(this.#identities.of([...this.#pods.captured.values()].map(({ pod }) => pod)))
+      this.#certificates.want(this.#identities.of([...this.#pods.serving.values()].map(({ pod }) => pod)))
     } catch (error) {
       this.#logging.log.error('the certificates of the pods stay as they were', { error: messageOf(error) })
     }

@@ -33,6 +33,14 @@ export class NodeCertificates {
     this.#wanted = wanted
   }
 
+  /** One identity more. */
+  wantAlso(identity: SpiffeId): void {
+    const key = identity.toString()
+    if (this.#wanted.has(key)) return
+    this.#wanted.set(key, identity)
+    this.#manager.prefetch(identity)
+  }
+
   /** A connection in a worker waits for a certificate. */
   async answer(request: Extract<FromWorker, { type: 'certificate-wanted' }>, reply: SendToWorker): Promise<void> {
     const identity = this.#wanted.get(request.identity)

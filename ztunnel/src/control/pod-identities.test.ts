@@ -28,4 +28,11 @@ void t.test('a pod without an identity is reported, stays who it was and harms n
   t.same(of(a), [], 'who was never known is nobody')
   trustDomain = 'new.example'
   t.same(of(a), ['spiffe://new.example/ns/ns/sa/a'])
+
+  t.equal(String(identities.add(b)), 'spiffe://td/ns/ns/sa/b')
+  t.equal(String(identities.add({ ...a, uid: 'c' })), 'spiffe://td/ns/ns/sa/a')
+  trustDomain = 'no,good'
+  t.same(of(a), ['spiffe://new.example/ns/ns/sa/a'], 'one more takes nothing from the others')
+  t.same(of(b), ['spiffe://td/ns/ns/sa/b'])
+  t.equal(identities.add(a), undefined, 'nobody remembers who was not in the last call')
 })

@@ -32,6 +32,13 @@ export class PodIdentities {
     return [...now.values()]
   }
 
+  /** The identity of one pod more, which is remembered like the others; undefined where none can be made. */
+  add(pod: Pod): SpiffeId | undefined {
+    const identity = this.#identityOf(pod)
+    if (identity) this.#last.set(pod.uid, identity)
+    return identity
+  }
+
   #identityOf(pod: Pod): SpiffeId | undefined {
     const { uid, namespace, serviceAccount } = pod
     try {
