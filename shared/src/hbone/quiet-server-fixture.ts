@@ -89,6 +89,12 @@ export function data(streamId: number, length: number): Buffer {
   return frame(FrameType.data, 0, streamId, Buffer.alloc(length))
 }
 
+export function reset(streamId: number, h2Code: number): Buffer {
+  const payload = Buffer.alloc(4)
+  payload.writeUInt32BE(h2Code)
+  return frame(FrameType.rstStream, 0, streamId, payload)
+}
+
 function frame(type: number, flags: number, streamId: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(FRAME_HEADER_BYTES)
   header.writeUIntBE(payload.length, 0, 3)

@@ -306,3 +306,38 @@ test('what is no longer short is written at once', async (t, world) => {
   t.same(world.port.order, [1, 3, 5, 7])
   t.equal(world.port.writes.length, 1)
 })
+
+test('a stream that is over waits no more, whatever credit the peer withholds', async (t, world) => {
+  const { scheduler } = world
+  scheduler.window = 0
+  const [over, goesOn] = [world.add(1, READ), world.add(3, READ)]
+  await world.run(2)
+  t.equal(scheduler.waiting, 2)
+  over.canSend = false
+  scheduler.forget(over)
+  scheduler.forget(over)
+  t.equal(scheduler.waiting, 1)
+  scheduler.window = 1e9
+  scheduler.connectionWindowOpened()
+  await world.run(4)
+  t.equal(scheduler.waiting, 0)
+  t.strictSame([goesOn.left, goesOn.stash, over.extraTurns], [0, undefined, 0])
+})
+
+test('many tiny frames are as much data as they take in memory, and no control frames', async (t, world) => {
+  const { scheduler, port } = world
+  const source = world.add(1, 0)
+  await world.run(2)
+  source.sendWindow = scheduler.window = 1e9
+  source.quota = 1e9
+  // Begins a write that is not completed.
+  scheduler.frame(FrameType.ping, 0, 0, Buffer.alloc(8))
+  for (let turns = 0; turns < 4 && !port.isWriting; turns++) await turn()
+  t.ok(port.isWriting)
+  const byte = new HeapSlab(Buffer.alloc(1))
+  let offered = 0
+  for (; !source.isPaused && offered < 200_000; offered++) scheduler.offer(source, byte, 0, 1)
+  t.ok(scheduler.bufferedBytes <= 3 * BURST_BYTES, `${offered} frames in ${scheduler.bufferedBytes} bytes`)
+  t.ok(source.isPaused)
+  scheduler.frame(FrameType.ping, 0, 0, Buffer.alloc(8)) // throws where the data counts
+})

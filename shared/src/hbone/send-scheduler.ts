@@ -15,7 +15,7 @@ const DIRECT_BYTES = 8192
  */
 const MAX_LAG_BYTES = 1_048_576
 
-/** Data gathered for the next TLS write; more waits with its stream. */
+/** DATA frames gathered for the next TLS write; more waits with its stream. */
 const MAX_GATHERED_DATA_BYTES = 3 * BURST_BYTES
 
 /**
@@ -53,7 +53,7 @@ export interface SendSource extends Talker {
   stash: Stash | undefined
   /** `turn`: waits for its turn. `window`: waits for the peer's credit. */
   waitsFor: 'nothing' | 'turn' | 'window'
-  /** False once the stream is closed: it is dropped from all queues. */
+  /** False once our direction has ended: a turn would be in vain. */
   readonly canSend: boolean
   pauseReading(): void
   /** Everything offered was sent: read on, or end the stream if the application has ended. */
@@ -121,6 +121,11 @@ export class SendScheduler {
   /** Where a new stream begins to be counted. */
   get level(): number {
     return this.#level
+  }
+
+  /** Streams that wait for a turn: at most those that are open. */
+  get waiting(): number {
+    return this.#turns.length
   }
 
   /** Bytes that wait here. */
@@ -202,6 +207,12 @@ export class SendScheduler {
     } else if (source.quota <= 0 || (this.#isWriting && sent >= DIRECT_BYTES)) this.#wait(source)
   }
 
+  /** The stream is over: it has no turn to come. One that waited on would never go while the peer gives no credit. */
+  forget(source: SendSource): void {
+    if (source.waitsFor === 'turn') this.#turns.splice(this.#turns.indexOf(source), 1)
+    source.waitsFor = 'nothing'
+  }
+
   /** The peer gave credit to this stream. */
   streamWindowOpened(source: SendSource): void {
     if (source.waitsFor === 'window' && source.sendWindow > 0) this.#enqueue(source)
@@ -262,7 +273,7 @@ export class SendScheduler {
 
   /** Copies as much as windows and room allow into the next write. Returns how much that was. */
   #gather(source: SendSource, bytes: Buffer, start: number, end: number): number {
-    const room = MAX_GATHERED_DATA_BYTES - this.#gatheredData
+    const room = MAX_GATHERED_DATA_BYTES - this.#gatheredData - FRAME_HEADER_BYTES
     const allowed = Math.max(0, Math.min(end - start, source.sendWindow, this.window, room))
     const frameBytes = Math.min(this.maxFrameBytes, MAX_DATA_FRAME_BYTES)
     for (let at = start; at < start + allowed; at += frameBytes) {
@@ -270,7 +281,8 @@ export class SendScheduler {
     }
     if (allowed > 0) {
       this.#spend(source, allowed)
-      this.#gatheredData += allowed
+      // With the frames' headers: of many tiny frames they are most, and must pass neither for nothing nor for control frames.
+      this.#gatheredData += allowed + Math.ceil(allowed / frameBytes) * FRAME_HEADER_BYTES
       this.#schedule()
     }
     return allowed

@@ -376,7 +376,9 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#host.remove(this)
   }
 
+  /** Nothing more of the application is sent. */
   #dropStash(): void {
+    this.#host.send.forget(this)
     this.stash?.release()
     this.stash = undefined
   }

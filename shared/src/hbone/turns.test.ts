@@ -1,7 +1,8 @@
 import t from 'tap'
 import { accepted, bothIos, eventually, turn } from '../io/io-fixture.ts'
+import { ErrorCode } from './error-code.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
-import { data, quietServer, request } from './quiet-server-fixture.ts'
+import { data, quietServer, request, reset } from './quiet-server-fixture.ts'
 
 const BULK = 16_384
 /** A round trip that nobody knows is no short one. */
@@ -70,5 +71,24 @@ void t.test('beside small messages bulk has less under way, and is read in small
     connection.destroy()
     await Promise.allSettled(splices)
     for (const { socket } of apps) socket.destroy()
+  }
+})
+
+void t.test('streams that the peer resets are forgotten, though the connection has no credit', async (t) => {
+  for (const io of bothIos()) {
+    const { connection, streams, bring } = await quietServer(io)
+    connection.send.window = 0
+    for (const id of [1, 3, 5]) {
+      bring(request(id))
+      const { end, socket } = await accepted(io)
+      const splice = streams.at(-1)?.attach(end)
+      socket.on('error', () => {}).write('x')
+      await eventually(() => connection.send.waiting === 1, 'it waits for credit')
+      bring(reset(id, ErrorCode.cancel))
+      await splice
+      t.equal(connection.send.waiting, 0)
+      socket.destroy()
+    }
+    connection.destroy()
   }
 })
