@@ -30,6 +30,8 @@ void t.test('a capture that fails', async (t) => {
       t.match(a.proxy.program.output, /"pod":"default\/server","error":"nft -f - failed: not today"/)
       await eventually('no listener is left', async () => (await listening(server)).length === 0)
       t.equal(await a.proxy.isReady(), false)
+      const issued = mesh.ca?.output.split('\n').filter((line) => /certificate issued/.test(line)) ?? []
+      t.equal(issued.filter((line) => line.includes(server.identity)).length, 1, 'one certificate for all attempts')
     })
 
     await t.test('taken out again it is as it was', async (t) => {

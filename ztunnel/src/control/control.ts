@@ -14,7 +14,7 @@ import type { FromWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
 import { PodsFileSource } from '../pods-file/index.ts'
 import { returnMemory } from '../return-memory.ts'
-import { CapturedPods } from './captured-pods.ts'
+import { CapturedPods, type CapturedPod } from './captured-pods.ts'
 import { CrlFile } from './crl-file.ts'
 import { DriftWatch } from './drift-watch.ts'
 import { handOver } from './hand-over.ts'
@@ -132,8 +132,7 @@ export class Control {
       log: log.scope('inpod'),
       onListening: (captured) => {
         // Where a predecessor's redirection is there already connections come from now on, before the change is done.
-        const identity = this.#identities.add(captured.pod)
-        if (identity) this.#certificates.wantAlso(identity)
+        this.#wantCertificateOf(captured)
         this.#workers.workers.forEach((process) => handOver(process, captured))
       },
       onRemoved: ({ pod }) => {
@@ -274,6 +273,8 @@ export class Control {
     for (const batch of meshBatches(update)) {
       // Both before anything else, so that a worker that is welcomed in between misses nothing.
       this.#mesh.apply(batch)
+      // Who a pod is may be news, for which its workers ask when they know it.
+      for (const captured of this.#pods.serving.values()) this.#wantCertificateOf(captured)
       this.#workers.broadcast({ type: 'mesh', update: batch })
       await setImmediate()
     }
@@ -287,10 +288,21 @@ export class Control {
     this.#wantCertificates()
   }
 
-  /** Never throws: what was applied before stays applied, and the certificates stay as they were. */
+  #wantCertificateOf({ pod }: CapturedPod): void {
+    const identity = this.#identities.add(pod)
+    if (identity) this.#certificates.wantAlso(identity)
+  }
+
+  /**
+   * Of the pods that serve, and of those that are still to be captured, which would else get a new one at each attempt. Never
+   * throws: what was applied before stays applied, and the certificates stay as they were.
+   */
   #wantCertificates(): void {
+    const { serving, pending } = this.#pods
+    const pods = [...serving.values()].map(({ pod }) => pod)
+    for (const pod of pending.values()) if (!serving.has(pod.uid)) pods.push(pod)
     try {
-      this.#certificates.want(this.#identities.of([...this.#pods.serving.values()].map(({ pod }) => pod)))
+      this.#certificates.want(this.#identities.of(pods))
     } catch (error) {
       this.#logging.log.error('the certificates of the pods stay as they were', { error: messageOf(error) })
     }
