@@ -11,6 +11,7 @@ export { isReset, originalDestination, zoneOf } from './socket-facts.ts'
 export { socketNames } from './socket-names.ts'
 export {
   listenTcp,
+  hasPortWindows,
   PORT_WINDOWS,
   prepareTcp,
   type KeepAlive,

@@ -88,7 +88,7 @@ export interface PrepareOptions {
   readonly mark: number | undefined
   /** Dial from this address, which need not be one of the pod's; of the same family. */
   readonly source?: string | undefined
-  /** With `source`: which of the PORT_WINDOWS the port is looked for in; all of them where it is not given. */
+  /** Which of the PORT_WINDOWS the port is looked for in; all ports where it is not given. */
   readonly portWindow?: number | undefined
   readonly keepAlive: KeepAlive | undefined
   readonly userTimeoutMs: number | undefined
@@ -104,7 +104,8 @@ export function prepareTcp(
     if (mark !== undefined) setOption(fd, SOL_SOCKET, SO_MARK, mark)
     if (keepAlive) setKeepAlive(fd, keepAlive)
     if (userTimeoutMs !== undefined) setOption(fd, SOL_TCP, TCP_USER_TIMEOUT, userTimeoutMs)
-    if (source !== undefined) bindForeign(fd, family, source, portWindow)
+    if (portWindow !== undefined) lookWithin(fd, portWindow)
+    if (source !== undefined) bindForeign(fd, family, source)
     return fd
   } catch (error) {
     libcClose(fd)
@@ -129,22 +130,31 @@ const FIRST_PORT = 32_768
 const WINDOW_PORTS = 1_024
 export const PORT_WINDOWS = 27
 
+let kernelHasWindows = true
+
+/** False where this kernel is known to have none: every connect() looks through all ports then. */
+export function hasPortWindows(): boolean {
+  return kernelHasWindows
+}
+
+/**
+ * connect looks for a port within one window, for it goes through all that it may use: where 14,000 ports towards one application
+ * were in TIME_WAIT, each connect took 1.4 to 3 ms of the worker's time.
+ */
+function lookWithin(fd: number, portWindow: number): void {
+  const first = FIRST_PORT + portWindow * WINDOW_PORTS
+  const range = bytesOf(((first + WINDOW_PORTS - 1) << 16) | first)
+  if (libcSetsockopt(fd, SOL_IP, IP_LOCAL_PORT_RANGE, range, 4) !== 0) kernelHasWindows = false
+}
+
 /** Of the last connection: the next often comes from the same client. */
 let lastSource: { readonly address: string; readonly bytes: Buffer } | undefined
 
-/**
- * Binds to an address that is not ours. The port is chosen at connect, where the whole tuple counts: else 28,000 would be all.
- * connect looks for it within one window, for it goes through all that it may use: where 14,000 ports towards one application
- * were in TIME_WAIT, each connect took 1.4 to 3 ms of the worker's time. An older kernel has no windows.
- */
-function bindForeign(fd: number, family: Family, source: string, portWindow: number | undefined): void {
+/** Binds to an address that is not ours. The port is chosen at connect, where the whole tuple counts: else 28,000 would be all. */
+function bindForeign(fd: number, family: Family, source: string): void {
   const level = family === 6 ? SOL_IPV6 : SOL_IP
   setOption(fd, level, family === 6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1)
   setOption(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-  if (portWindow !== undefined) {
-    const first = FIRST_PORT + portWindow * WINDOW_PORTS
-    libcSetsockopt(fd, SOL_IP, IP_LOCAL_PORT_RANGE, bytesOf(((first + WINDOW_PORTS - 1) << 16) | first), 4)
-  }
   if (lastSource?.address !== source) {
     lastSource = { address: source, bytes: encodeSocketAddress({ address: source, port: 0 }) }
   }

@@ -1,21 +1,20 @@
 import type { CancelSignal } from '@ambit/shared/cancellation'
 import { messageOf } from '@ambit/shared/errors'
-import { IoError, isLinkLocal, type SocketAddress, type TcpEnd } from '@ambit/shared/io'
+import { formatSocketAddress, IoError, isLinkLocal, type SocketAddress, type TcpEnd } from '@ambit/shared/io'
 import type { WorkerConfig } from '../config/index.ts'
-import { FOREIGN_SOURCE, PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
+import { FOREIGN_SOURCE, hasPortWindows, PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
 import { ConnectionFailure } from './connection-failure.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 /** Istio: one limit for socket, bind and connect together. */
 const DIAL_TIMEOUT_MS = 10_000
-/** Windows of ports that may be full before all ports are looked through. */
-const FULL_WINDOWS = 3
+/** Windows of ports that are looked through before all ports are. */
+const WINDOWS = 3
 
 const WITHOUT_PROBES = { keepAlive: undefined, userTimeoutMs: undefined }
 
 interface DialOptions {
   readonly source?: string | undefined
-  readonly portWindow?: number | undefined
   /** Of a link-local address: the interface's name in the pod. */
   readonly zone?: string | undefined
   /** Where the address is certainly one of the pod itself. */
@@ -27,7 +26,34 @@ interface DialOptions {
  * A connection from inside the pod's namespace, marked so that the redirection leaves it alone. With `source` it comes
  * from that address (the client's), which the pod does not own. Rejects with IoError.
  */
-export function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOptions = {}): Promise<TcpEnd> {
+export async function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOptions = {}): Promise<TcpEnd> {
+  const { scarcePorts } = proxy
+  const isScarce = scarcePorts.has(options.source, to)
+  const windows = hasPortWindows() ? (isScarce ? 1 : WINDOWS) : 0
+  for (let tried = 0; tried < windows; tried++) {
+    try {
+      return await connectOnce(proxy, to, options, Math.floor(proxy.context.random() * PORT_WINDOWS))
+    } catch (error) {
+      if (!(error instanceof IoError && error.errno === NO_PORT)) throw error
+    }
+  }
+  if (isScarce)
+    throw new IoError('other', `connect to ${formatSocketAddress(to)}: no local port (or address) is free`, {
+      errno: NO_PORT,
+    })
+  if (windows > 0) scarcePorts.add(options.source, to)
+  try {
+    return await connectOnce(proxy, to, options)
+  } catch (error) {
+    if (error instanceof IoError && error.errno === NO_PORT) scarcePorts.add(options.source, to)
+    throw error
+  }
+}
+
+const NO_PORT = 'EADDRNOTAVAIL'
+
+/** Within one of the PORT_WINDOWS where one is given. */
+function connectOnce(proxy: PodProxy, to: SocketAddress, options: DialOptions, portWindow?: number): Promise<TcpEnd> {
   const { config, io } = proxy.context
   const { zone } = options
   if (zone !== undefined && io.name === 'stream') {
@@ -43,7 +69,7 @@ export function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOpt
     family: to.address.includes(':') ? 6 : 4,
     mark: options.source === undefined ? config.packetMark : markOfForeignSource(config),
     source: options.source,
-    portWindow: options.portWindow,
+    portWindow,
     keepAlive,
     userTimeoutMs,
   })
@@ -73,16 +99,12 @@ export async function dialApplication(
   const keepsSource =
     proxy.originalSource && sameFamily && client.address !== to.address && !isLinkLocal(client.address)
   const source = keepsSource ? client.address : undefined
-  for (let fullWindows = 0; ; fullWindows++) {
-    const portWindow = fullWindows < FULL_WINDOWS ? Math.floor(proxy.context.random() * PORT_WINDOWS) : undefined
-    try {
-      return await dialFromPod(proxy, to, { ...options, source, portWindow })
-    } catch (error) {
-      if (portWindow !== undefined && error instanceof IoError && error.errno === 'EADDRNOTAVAIL') continue
-      throw new ConnectionFailure('CONNECT', `connection failed: ${messageOf(error)}`, {
-        source: 'upstream',
-        cause: error,
-      })
-    }
+  try {
+    return await dialFromPod(proxy, to, { ...options, source })
+  } catch (error) {
+    throw new ConnectionFailure('CONNECT', `connection failed: ${messageOf(error)}`, {
+      source: 'upstream',
+      cause: error,
+    })
   }
 }

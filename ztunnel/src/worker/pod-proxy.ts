@@ -14,6 +14,7 @@ import { localWorkload } from './local-workload.ts'
 import { OpenConnections } from './open-connections.ts'
 import { PodPolicy } from './pod-policy.ts'
 import { PeerTls, revokedPeer } from './peer-tls.ts'
+import { ScarcePorts } from './scarce-ports.ts'
 import type { WorkerContext } from './worker-context.ts'
 
 /** The whole life of an accepted connection, which it ends itself. Never rejects. */
@@ -43,6 +44,7 @@ export class PodProxy {
   readonly namespace: NetworkNamespace
   readonly pool: HbonePool
   readonly connections = new OpenConnections()
+  readonly scarcePorts: ScarcePorts
   readonly #policy: PodPolicy
   readonly #listeners = new Map<ListenerRole, TcpListener>()
   readonly #tunnels = new Map<HboneServerConnection, PeerTls>()
@@ -62,6 +64,7 @@ export class PodProxy {
     this.context = context
     this.pod = pod
     this.namespace = namespace
+    this.scarcePorts = new ScarcePorts(context.clock)
     this.#policy = new PodPolicy({ ...context, pod, connections: this.connections })
     this.pool = new HbonePool({
       io: context.io,
