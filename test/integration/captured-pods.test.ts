@@ -5,7 +5,7 @@ import { FakeClock } from '@ambit/shared/clock'
 import { selectIo } from '@ambit/shared/io'
 import { silentLog, type Log } from '@ambit/shared/log'
 import { MetricRegistry, METRICS } from '@ambit/shared/telemetry'
-import { CapturedPods } from '../../ztunnel/src/control/captured-pods.ts'
+import { CapturedPods, type CapturedPodsOptions } from '../../ztunnel/src/control/captured-pods.ts'
 import type { PodPlace } from '../../ztunnel/src/pod.ts'
 import { NetworkNamespace, primeThreadPool, ProbeBypass } from '../../ztunnel/src/linux/index.ts'
 import { reservedNamespaces } from '../../ztunnel/src/control/reserved-namespaces.ts'
@@ -27,6 +27,10 @@ interface Capturing {
   readonly clock: FakeClock
   /** What was logged as an error. */
   readonly errors: string[]
+  /** What else was logged, but warnings. */
+  readonly news: string[]
+  /** How often it was told that all is new. */
+  readonly changes: () => number
 }
 
 void t.test('capturing pods', async (t) => {
@@ -40,10 +44,15 @@ void t.test('capturing pods', async (t) => {
   function capturing(
     t: { teardown(end: () => void): void },
     reserved: ReadonlyMap<string, string> = new Map(),
-    onListening: () => void = () => {},
+    { onListening = () => {}, probes }: Pick<Partial<CapturedPodsOptions>, 'onListening' | 'probes'> = {},
   ): Capturing {
-    const errors: string[] = []
-    const log: Log = { ...silentLog, error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`) }
+    const [errors, news]: [string[], string[]] = [[], []]
+    const log: Log = {
+      ...silentLog,
+      error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`),
+      info: (text) => void news.push(text),
+    }
+    let changes = 0
     const metrics = new MetricRegistry({ log })
     const clock = new FakeClock()
     const pods = new CapturedPods({
@@ -58,17 +67,17 @@ void t.test('capturing pods', async (t) => {
       },
       redirect: { packetMark: 1_337 },
       reserved,
-      probes: undefined,
+      probes,
       started: metrics.counter(METRICS.proxiesStarted),
       stopped: metrics.counter(METRICS.proxiesStopped),
       clock,
       log,
       onListening,
       onRemoved: () => Promise.resolve(),
-      onChanged: () => {},
+      onChanged: () => changes++,
     })
     t.teardown(() => pods.stop())
-    return { pods, clock, errors }
+    return { pods, clock, errors, news, changes: () => changes }
   }
 
   try {
@@ -142,8 +151,10 @@ void t.test('capturing pods', async (t) => {
     await t.test('listeners that cannot be handed over are closed, and the pod is tried again', async (t) => {
       const pod = await mesh.addPod(node, 'unheard')
       let isBroken = true
-      const { pods, clock } = capturing(t, new Map(), () => {
-        if (isBroken) throw new Error('no worker takes it')
+      const { pods, clock } = capturing(t, new Map(), {
+        onListening: () => {
+          if (isBroken) throw new Error('no worker takes it')
+        },
       })
       await pods.change([placeOf(pod)], [])
       t.same(await listening(pod), [])
@@ -215,6 +226,25 @@ void t.test('capturing pods', async (t) => {
       await pods.change([], [pod.uid])
       t.same([pods.captured.size, pods.pending.size, clock.pendingTimers], [0, 0, 0])
       t.same(await listening(next), [], 'leaving ends both')
+    })
+
+    await t.test('who has ended captures nobody, also where it had begun', async (t) => {
+      const [begun, waiting] = [await mesh.addPod(node, 'begun'), await mesh.addPod(node, 'waiting')]
+      const before = await networkOf(begun.place.namespace)
+      const probes = new ProbeBypass(NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`))
+      t.teardown(() => probes.close())
+      const { pods, clock, errors, news, changes } = capturing(t, new Map(), { probes })
+      nft.hesitate()
+      const changed = Promise.all([pods.change([placeOf(begun)], []), pods.change([placeOf(waiting)], [])])
+      await eventually('it is being captured', async () => (await listening(begun)).length > 0)
+      pods.stop()
+      nft.obey()
+      await changed
+      t.equal(await networkOf(begun.place.namespace), before, 'nothing is redirected to listeners that are closed')
+      t.same([await listening(begun), await listening(waiting)], [[], []])
+      t.same([pods.captured.size, changes(), clock.pendingTimers], [0, 0, 0])
+      t.same([errors, news], [[], []])
+      await probes.remove(begun.uid)
     })
 
     await t.test("looking whether the node's rules are in place does not take a change for a stranger's", async (t) => {

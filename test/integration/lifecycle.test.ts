@@ -1,4 +1,5 @@
 // What comes and goes: configuration, certificates, pods, a proxy that is told to end.
+import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { startNginx, underLoad, WEB_PORT } from '../demo/programs.ts'
@@ -6,17 +7,21 @@ import {
   command,
   eventually,
   inside,
+  Program,
   Talker,
   TestMesh,
   type CommandResult,
   type Pod,
   type TestNode,
 } from '../kit/index.ts'
+import { MeshFiles } from '../kit/mesh-files.ts'
 import { ECHO_PORT, LOAD, twoNodes } from './two-nodes.ts'
 
 t.setTimeout(120_000)
 
 const MAIN = fileURLToPath(new URL('../../ztunnel/src/main.mjs', import.meta.url))
+/** Runs a program in a network of its own: the ports of ztunnel are fixed. */
+const OWN_NETWORK = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh']
 /** A mesh that nothing is wrong with, and no file. */
 const WITHOUT_FILES = { XDS_ADDRESS: '', LOCAL_XDS: 'workloads: []' }
 
@@ -68,8 +73,7 @@ void t.test('files, log levels and headers are part of it too', async (t) => {
 
 void t.test('a file that holds something else is part of it, as soon as it is read', async (t) => {
   const env = { XDS_ADDRESS: '', PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'a/b/c', LOCAL_XDS_PATH: MAIN }
-  // Its ports are fixed: it gets them in a network of its own.
-  const words = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', process.execPath, MAIN]
+  const words = [...OWN_NETWORK, process.execPath, MAIN]
   for (const [variable, given] of [
     ['LOCAL_XDS_PATH', env],
     ['CRL_PATH', { ...env, CRL_PATH: MAIN }],
@@ -78,6 +82,31 @@ void t.test('a file that holds something else is part of it, as soon as it is re
     t.equal(code, 2, variable)
     t.match(stderr, `- ${variable}: ${MAIN}: `)
   }
+})
+
+void t.test('told to end while it starts it ends well, and takes nothing on', async (t) => {
+  const files = new MeshFiles()
+  t.teardown(() => rmSync(files.directory, { recursive: true }))
+  // So large that it is read when the signal comes: the first line is written before.
+  const workloads = Array.from({ length: 20_000 }, (_, n) => ({
+    uid: `${n}`,
+    name: `w${n}`,
+    namespace: 'default',
+    workloadIps: [`10.0.${n >> 8}.${n & 255}`],
+  }))
+  const env = {
+    XDS_ADDRESS: '',
+    PROXY_MODE: 'dedicated',
+    PROXY_WORKLOAD_INFO: 'a/b/c',
+    LOCAL_XDS_PATH: files.write('mesh.yaml', { workloads }),
+    AUTH_TOKEN: 't'.repeat(256),
+  }
+  const program = new Program('ztunnel', [...OWN_NETWORK, process.execPath, MAIN], { env })
+  await program.says(/AUTH_TOKEN is no file/)
+  program.signal('SIGTERM')
+  t.equal(await program.exited, 0)
+  t.match(program.output, /shutdown: SIGTERM/)
+  t.notMatch(program.output, /local mesh loaded|pod captured|workload served|\tready|ztunnel:/)
 })
 
 void t.test('arguments that mean nothing are refused', async (t) => {

@@ -1,5 +1,7 @@
 // ztunnel from the command line: takes the TCP traffic of this node's pods and carries it over HBONE.
+import { systemClock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
+import { openLog } from '@ambit/shared/telemetry'
 import { ConfigError, describeVariables, readConfig, whyUnreadable } from './config/index.ts'
 import { Control } from './control/control.ts'
 import { version } from './version.ts'
@@ -19,15 +21,21 @@ function help(): string {
 
 async function run(): Promise<number> {
   const config = readConfig(process.env, whyUnreadable)
-  const control = await Control.start(config)
-  let signals = 0
+  const { logFormat: format, logLevel: levels } = config.worker
+  const logging = openLog({ fd: 1, format, levels, program: 'ztunnel', clock: systemClock })
+  process.on('exit', () => logging.flushSync())
+  const end = new AbortController()
   const stop = (signal: NodeJS.Signals): void => {
-    signals++
-    if (signals > 1 && signal === 'SIGINT') process.exit(0)
-    control.shutdown(signal)
+    if (signal === 'SIGINT' && end.signal.aborted) {
+      logging.log.warn('SIGINT again: connections that are open are cut')
+      process.exit(0)
+    }
+    end.abort(signal)
   }
+  // Before anything is started: it may be told to end while it starts.
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  const control = await Control.start(config, logging, end.signal)
   await control.finished
   return 0
 }

@@ -101,7 +101,7 @@ export class CapturedPods {
       if (this.#isStopped) return
       try {
         await work()
-        this.#changed()
+        if (!this.#isStopped) this.#changed()
       } catch (error) {
         this.#options.log.error('a change of the pods failed', { error: messageOf(error) })
       }
@@ -113,7 +113,10 @@ export class CapturedPods {
     await Promise.all(places.map((place) => this.#capture(place)))
   }
 
-  /** Lets go of the listeners, for drain, and takes no more changes. The redirection stays: a successor serves it, and without one the pods fail closed. */
+  /**
+   * Lets go of the listeners, for drain, and takes no more changes: no pod is captured from now on. The redirection stays: a
+   * successor serves it, and without one the pods fail closed.
+   */
   stop(): void {
     this.#isStopped = true
     this.#cancelRetry()
@@ -126,6 +129,7 @@ export class CapturedPods {
   }
 
   async #capture(place: PodPlace): Promise<void> {
+    if (this.#isStopped) return
     const { log } = this.#options
     const before = this.#captured.get(place.uid)
     if (before) {
@@ -137,11 +141,22 @@ export class CapturedPods {
       try {
         this.#options.onListening(captured)
         await this.#letProbesPass(captured)
+        // With its listeners closed nobody would be behind a redirection.
+        if (this.#isStopped) {
+          captured.namespace.close()
+          return
+        }
         await captured.redirection?.install()
       } catch (error) {
         await this.#end(captured)
         captured.namespace.close()
         throw error
+      }
+      if (this.#isStopped) {
+        // It came too late. Taken away it could be missed: a successor may be capturing the same pod.
+        captured.namespace.close()
+        log.warn('pod redirected while ztunnel ends: its connections wait for the next ztunnel', { pod: nameOf(place) })
+        return
       }
       this.#captured.set(place.uid, captured)
       this.#pending.delete(place.uid)
@@ -259,7 +274,7 @@ export class CapturedPods {
   }
 
   #changed(): void {
-    if (this.#isStopped || this.#pending.size === 0) this.#cancelRetry()
+    if (this.#pending.size === 0) this.#cancelRetry()
     else
       this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
         this.#retry = undefined

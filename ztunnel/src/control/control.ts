@@ -7,7 +7,7 @@ import { messageOf } from '@ambit/shared/errors'
 import { selectIo, type ByteIo } from '@ambit/shared/io'
 import { Mesh, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
-import { METRICS, MetricRegistry, openLog, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
+import { METRICS, MetricRegistry, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
 import { blamedOn, type ZtunnelConfig } from '../config/index.ts'
 import { checkCapabilities, NetworkNamespace, primeThreadPool, ProbeBypass } from '../linux/index.ts'
 import type { FromWorker } from '../messages.ts'
@@ -55,6 +55,7 @@ export class Control {
   readonly #crlFile: CrlFile | undefined
   readonly #observability: Observability
   readonly #ended = Promise.withResolvers<void>()
+  #starting: Promise<void> = Promise.resolve()
   #stopping = false
 
   private constructor(config: ZtunnelConfig, io: ByteIo, logging: OpenedLog) {
@@ -187,22 +188,21 @@ export class Control {
     })
   }
 
-  /** Starts everything; ready is told on the readiness port. Throws where it cannot be started at all. */
-  static async start(config: ZtunnelConfig): Promise<Control> {
+  /**
+   * Starts everything; ready is told on the readiness port. Throws where it cannot be started at all. `end` starts the graceful
+   * end, its reason says why: also while this starts, which then goes no further and throws nothing.
+   */
+  static async start(config: ZtunnelConfig, logging: OpenedLog, end: AbortSignal): Promise<Control> {
     const { worker } = config
-    const logging = openLog({
-      fd: 1,
-      format: worker.logFormat,
-      levels: worker.logLevel,
-      program: 'ztunnel',
-      clock: systemClock,
-    })
-    process.on('exit', () => logging.flushSync())
     for (const warning of config.warnings) logging.log.warn(warning)
     await primeThreadPool()
     checkCapabilities({ entersPods: worker.mode === 'shared', packetMark: worker.packetMark })
     const control = new Control(config, await selectIo({ log: logging.log, prefer: worker.io }), logging)
-    await control.#start()
+    const shutdown = (): void => control.shutdown(String(end.reason))
+    end.addEventListener('abort', shutdown)
+    if (end.aborted) shutdown()
+    control.#starting = control.#start()
+    await control.#starting
     // It may not end by itself, which is when Node writes what was compiled.
     flushCompileCache()
     onceIdle(returnMemory, systemClock)
@@ -222,13 +222,17 @@ export class Control {
     void this.#drain().then(this.#ended.resolve, this.#ended.reject)
   }
 
+  /** Step by step; goes no further once the end has begun. */
   async #start(): Promise<void> {
+    if (this.#stopping) return
     const { localMesh, dedicatedPod } = this.#config
     this.#readiness.begin('state manager')
     this.#readiness.begin('workload proxy manager')
     await this.#observability.start()
+    if (this.#stopping) return
     // Before there are workers: none of them accepts a peer without knowing who is revoked.
     await blamedOn('CRL_PATH', this.#crlFile?.start())
+    if (this.#stopping) return
     this.#workers.start()
     try {
       await blamedOn('path' in localMesh ? 'LOCAL_XDS_PATH' : 'LOCAL_XDS', this.#meshFile.start())
@@ -317,6 +321,8 @@ export class Control {
     this.#drift?.stop()
     this.#unknownPods.stop()
     this.#pods.stop()
+    // What it has begun to open is there to be closed.
+    await Promise.allSettled([this.#starting])
     this.#workers.broadcast({ type: 'drain', deadlineMs: drainDeadlineMs })
     await this.#workers.stop(drainDeadlineMs + KILL_MARGIN_MS)
     this.#reports.stop()
