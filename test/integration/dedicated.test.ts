@@ -9,8 +9,8 @@ t.setTimeout(90_000)
 const MARK = '1337'
 /** A user namespace of ours has the one user who runs the tests. */
 const ONE_USER = process.env['AMBIT_IN_USER_NAMESPACE'] ? 'needs a second user: run as root' : false
-/** Who starts such a proxy directs the traffic, by the rules that the README tells. */
-const RULES = rulesOfReadme()
+/** Who starts such a proxy directs the traffic, by the rules that the README tells: those of a mark, those of a user. */
+const [RULES, RULES_BY_USER] = rulesOfReadme()
 /** Without the right to mark anything; as by `no_new_privs` and `capabilities: drop: [ALL]` in Kubernetes. */
 const POWERLESS = ['setpriv', '--no-new-privs', '--inh-caps=-all', '--bounding-set=-all', process.execPath]
 /** More of them, for ENABLE_ORIG_SRC=true: answers of the application are for the client's address, and go to the proxy over lo. */
@@ -76,10 +76,10 @@ void t.test('dedicated mode', async (t) => {
     })
 
     await t.test('it needs no capability', { skip: ONE_USER }, async (t) => {
+      const instead = `delete table inet ambit-dedicated\n${RULES_BY_USER}`
+      await weak.must(['nft', '--check', '-f', '-'], { input: instead })
       // Told apart by the user, for it can mark nothing: here all but root's connections.
-      const byUser = RULES.replace(`meta mark != ${MARK} tcp dport != 15012`, 'meta skuid != 0 meta l4proto tcp')
-      t.not(byUser, RULES)
-      await weak.must(['nft', '-f', '-'], { input: `delete table inet ambit-dedicated\n${byUser}` })
+      await weak.must(['nft', '-f', '-'], { input: instead.replace('skuid != 1337', 'skuid != 0') })
       const powerless = await mesh.startDedicated(b, weak, {}, { under: POWERLESS })
       for (const pid of [powerless.program.pid, ...(await powerless.workers())])
         t.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /CapEff:\s0+\n[^]*NoNewPrivs:\s1/)
@@ -134,11 +134,14 @@ void t.test('dedicated mode', async (t) => {
   }
 })
 
-function rulesOfReadme(): string {
+function rulesOfReadme(): readonly [byMark: string, byUser: string] {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   const [, rules] = /```nft\n([^`]*)```/.exec(readme) ?? []
-  if (rules === undefined) throw new Error('the README has no rules for dedicated mode')
-  return rules
+  const [, ofUser] = /`(oifname [^`\n]* skuid != 1337 [^`\n]*)`/.exec(readme) ?? []
+  const ofMark = /oifname .* redirect to :15001/
+  if (rules === undefined || ofUser === undefined || !ofMark.test(rules))
+    throw new Error('the README has no rules for dedicated mode')
+  return [rules, rules.replace(ofMark, ofUser)]
 }
 
 /** The web page of a pod, or nothing. */
