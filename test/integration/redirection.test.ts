@@ -128,7 +128,8 @@ void t.test('redirection', async (t) => {
     })
 
     await t.test('where no ztunnel runs a pod is freed by hand, as the README says', async (t) => {
-      await mesh.enrol([server])
+      const other = await mesh.addPod(b, 'other')
+      await mesh.enrol([server, other])
       t.equal(await b.proxy.stop(), 0)
       t.equal(await fromNode(a, server.v4), 'refused', 'nothing goes in the clear')
       const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
@@ -136,6 +137,18 @@ void t.test('redirection', async (t) => {
       await must(['sh', '-c', byHand.replace('/run/netns/client', server.netns)])
       t.equal(await networkOf(server.place.namespace), before[0])
       t.match(await fromNode(a, server.v4), SECRET)
+
+      const onNode = [...readme.matchAll(/^ {4}(nft delete .* ambit-node.*)$/gm)].map(([, line = '']) =>
+        line.replace('10.0.1.10', server.v4).replace('fd00:1::10', server.v6),
+      )
+      const table = onNode.pop() ?? ''
+      for (const line of onNode) await must([...inside(b.place.namespace), 'sh', '-c', line])
+      t.equal(await fromNode(b, server.v4), `server says ${SECRET} to 10.1.2.1`)
+      const rules = await networkOf(b.place.namespace)
+      for (const address of [server.v4, server.v6]) t.notMatch(rules, `{ ${address} }`)
+      for (const address of [other.v4, other.v6]) t.match(rules, `{ ${address} }`, 'others stay')
+      await must([...inside(b.place.namespace), 'sh', '-c', table])
+      t.equal(await networkOf(b.place.namespace), before[1])
     })
   } finally {
     t.same(await mesh.close(), [])
