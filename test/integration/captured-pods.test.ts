@@ -167,6 +167,20 @@ void t.test('capturing pods', async (t) => {
       await pods.change([], [pod.uid])
     })
 
+    await t.test('where lo is down in a pod the log says so, and what to do', async (t) => {
+      const pod = await mesh.addPod(node, 'down')
+      await pod.must(['ip', 'link', 'set', 'lo', 'down'])
+      const { pods, clock, errors } = capturing(t)
+      nft.obey()
+      await pods.change([placeOf(pod)], [])
+      const [, advice = ''] = /"error":"lo is down in \S+; do: ([^"]*)"/.exec(errors.join()) ?? []
+      await node.must(advice.split(' '))
+      await clock.advance(RETRY_MS)
+      await pods.change([], [])
+      t.same([...pods.captured.keys()], [pod.uid])
+      await pods.change([], [pod.uid])
+    })
+
     await t.test('a try that falls due during a change does not undo it', async (t) => {
       const leaving = await mesh.addPod(node, 'leaving')
       const moving = await mesh.addPod(node, 'moving')

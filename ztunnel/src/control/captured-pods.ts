@@ -7,6 +7,7 @@ import type { Counter } from '@ambit/shared/telemetry'
 import { addressesIn, NetworkNamespace, Redirection, type ProbeBypass } from '../linux/index.ts'
 import { nameOf, type Pod, type PodPlace } from '../pod.ts'
 import { closeListeners, openListeners, type PodListener, type PodListenOptions } from './pod-listeners.ts'
+import { whyNotRedirected } from './why-not-redirected.ts'
 
 export interface CapturedPodsOptions {
   readonly io: ByteIo
@@ -164,7 +165,10 @@ export class CapturedPods {
       log.info('pod captured', { pod: nameOf(place) })
     } catch (error) {
       this.#pending.set(place.uid, place)
-      log.error('pod not captured, trying again in 5 s', { pod: nameOf(place), error: messageOf(error) })
+      log.error('pod not captured, trying again in 5 s', {
+        pod: nameOf(place),
+        error: whyNotRedirected(error, place.netns),
+      })
     }
   }
 

@@ -4,6 +4,7 @@ import type { Log } from '@ambit/shared/log'
 import type { ProbeBypass } from '../linux/index.ts'
 import { nameOf } from '../pod.ts'
 import type { CapturedPod } from './captured-pods.ts'
+import { whyNotRedirected } from './why-not-redirected.ts'
 
 export interface DriftWatchOptions {
   /** The pods captured now. */
@@ -44,7 +45,7 @@ export class DriftWatch {
             mended: mended.join(' and '),
           })
       } catch (error) {
-        log.error('redirection cannot be checked', { pod: nameOf(pod), error: messageOf(error) })
+        log.error('redirection cannot be checked', { pod: nameOf(pod), error: whyNotRedirected(error, pod.netns) })
       }
     }
     try {
