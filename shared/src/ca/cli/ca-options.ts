@@ -56,7 +56,7 @@ const OPTIONS = {
     variable: 'DEFAULT_WORKLOAD_CERT_TTL',
     value: 'TIME',
     fallback: '24h',
-    meaning: 'lifetime of a certificate when the request names none',
+    meaning: 'lifetime of a certificate when the request names none; by default no longer than --max-ttl',
   },
   'max-ttl': {
     variable: 'MAX_WORKLOAD_CERT_TTL',
@@ -137,8 +137,7 @@ export function readCaOptions(
     signing: readSigning(given),
     trustDomain: given.read('trust-domain', parseTrustDomain),
     authorizerPath: given.required('authorizer'),
-    defaultTtlMs: given.read('default-ttl', parseLifetimeMs),
-    maxTtlMs: given.read('max-ttl', parseLifetimeMs),
+    ...readLifetimes(given),
     rootTtlMs: given.read('root-ttl', parseLifetimeMs),
     servingNames: [...new Set([...SERVING_NAMES, ...given.read('serving-names', parseNames)])],
     rootOutputPath: given.optional('write-root'),
@@ -146,7 +145,6 @@ export function readCaOptions(
     logFormat: given.read('log-format', parseLogFormat),
     logLevels: given.read('log-level', parseLogLevels),
   }
-  if (config.defaultTtlMs > config.maxTtlMs) given.report('--default-ttl is longer than --max-ttl')
   given.finish()
   return config
 }
@@ -159,6 +157,15 @@ function readSigning(given: GivenOptions<OptionName>): CaConfig['signing'] {
   if (stateDirectory !== undefined && importedDirectory !== undefined)
     given.report(`${both} are both given: the root is either our own or imported, give only one`)
   return importedDirectory === undefined ? { stateDirectory: stateDirectory ?? '' } : { importedDirectory }
+}
+
+/** Whoever says only how long a certificate may live has not asked for longer ones. */
+function readLifetimes(given: GivenOptions<OptionName>): Pick<CaConfig, 'defaultTtlMs' | 'maxTtlMs'> {
+  const maxTtlMs = given.read('max-ttl', parseLifetimeMs)
+  const defaultTtlMs = given.read('default-ttl', parseLifetimeMs)
+  const isComparable = given.isGiven('default-ttl') && !given.isRefused('default-ttl') && !given.isRefused('max-ttl')
+  if (isComparable && defaultTtlMs > maxTtlMs) given.report('--default-ttl is longer than --max-ttl')
+  return { maxTtlMs, defaultTtlMs: Math.min(defaultTtlMs, maxTtlMs) }
 }
 
 function parseListen(text: string): SocketAddress {

@@ -96,6 +96,7 @@ void t.test('options win over variables, and both over the defaults', async (t) 
     servingNames: ['localhost', '127.0.0.1', '::1', 'istiod.istio-system.svc', 'ca.example', '10.0.0.1'],
     rootOutputPath: undefined,
   })
+  t.match(readCaOptions([...NEEDED, '--max-ttl', '1h'], {}), { defaultTtlMs: 3_600_000, maxTtlMs: 3_600_000 })
   t.equal(readCaOptions(['--help', '--nonsense'], {}), 'help')
   for (const name of ['--listen', '--cacerts', 'ROOT_CA_DIR', 'TRUST_DOMAIN', '--write-crl'])
     t.ok(caUsage().includes(name))
@@ -135,6 +136,12 @@ void t.test('every wrong option is reported at once', async (t) => {
   t.match(problemsOf(['--authorizer', 'a.yaml']), /give one of --state-dir \(CA_STATE_DIR\) and --cacerts/)
   t.match(problemsOf(NEEDED, { ROOT_CA_DIR: 'b' }), /are both given/)
   t.match(problemsOf([...NEEDED, '--default-ttl', '91h', '--max-ttl', '90h']), /longer than --max-ttl/)
+  t.match(problemsOf([...NEEDED, '--default-ttl', '2161h']), /longer than --max-ttl/)
+  for (const [name, other] of [
+    ['--default-ttl', '--max-ttl=1h'],
+    ['--max-ttl', '--default-ttl=2161h'],
+  ] as const)
+    t.match(problemsOf([...NEEDED, name, 'soon', other]), /^wrong options:\n.*soon.*$/, 'what is wrong and no more')
   for (const listen of ['15012', 'ca:1', '[::1]', '127.0.0.1:70000', '[127.0.0.1', '300.0.0.1:1']) {
     t.match(problemsOf([...NEEDED, '--listen', listen]), /--listen/, listen)
   }

@@ -17,6 +17,8 @@ export class GivenOptions<Name extends string> {
   readonly #options: Readonly<Record<Name, Option>>
   readonly #values = new Map<string, { readonly text: string; readonly where: string }>()
   readonly #problems: string[] = []
+  /** Names of what did not parse. */
+  readonly #refused = new Set<string>()
 
   constructor(
     known: Readonly<Record<Name, Option>>,
@@ -53,6 +55,15 @@ export class GivenOptions<Name extends string> {
     return this.#values.get(name)?.text
   }
 
+  isGiven(name: Name): boolean {
+    return this.#values.has(name)
+  }
+
+  /** Its value was read, and a problem was noted. */
+  isRefused(name: Name): boolean {
+    return this.#refused.has(name)
+  }
+
   required(name: Name): string {
     const text = this.optional(name)
     if (text === undefined)
@@ -68,6 +79,7 @@ export class GivenOptions<Name extends string> {
       return parse(text)
     } catch (error) {
       this.report(`${where} ${JSON.stringify(text.slice(0, 100))}: ${messageOf(error)}`)
+      this.#refused.add(name)
       return parse(fallback)
     }
   }
