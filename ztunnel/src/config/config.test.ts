@@ -234,11 +234,28 @@ void t.test('a token that is a path which leads nowhere is not sent as a token',
   rmSync(directory, { recursive: true })
 })
 
-void t.test('a pods file that nothing reads is warned about', async (t) => {
-  const config = readConfig({ ...dedicated, AUTH_TOKEN: '/token', LOCAL_PODS_PATH: '/etc/pods.yaml' })
-  t.match(config.warnings, [/^LOCAL_PODS_PATH is for shared mode: no pods are captured when PROXY_MODE=dedicated$/])
+void t.test('a variable that has no effect in the mode is warned about', async (t) => {
+  const own = { AUTH_TOKEN: '/token', LOCAL_PODS_PATH: '' }
+  const ofShared = { LOCAL_PODS_PATH: '/etc/pods.yaml', AMBIT_HOST_NETNS: '/run/netns/x', AMBIT_DRIFT_INTERVAL: '3s' }
+  const config = readConfig({ ...dedicated, ...own, ...ofShared })
+  t.same(
+    config.warnings,
+    Object.keys(ofShared).map((name) => `${name} is for shared mode: it has no effect when PROXY_MODE=dedicated`),
+  )
   t.equal(config.localPodsPath, undefined)
-  t.same(readConfig({ ...dedicated, AUTH_TOKEN: '/token', LOCAL_PODS_PATH: '' }).warnings, [])
+  t.same(readConfig({ ...dedicated, ...own }).warnings, [])
+  t.same(readConfig({ ...minimal, ...ofShared, AUTH_TOKEN: '/token' }).warnings, [])
+  t.same(readConfig({ ...minimal, AUTH_TOKEN: '/token', PROXY_WORKLOAD_INFO: 'a/b/c' }).warnings, [
+    'PROXY_WORKLOAD_INFO is for dedicated mode: it has no effect when PROXY_MODE=shared',
+  ])
+})
+
+void t.test('a variable of ours that nothing reads is warned about', async (t) => {
+  const { warnings } = readConfig({ ...minimal, AUTH_TOKEN: '/token', AMBIT_DRIFT_INTERVALL: '3', AMBIT_IO: 'stream' })
+  t.match(warnings, [/^nothing reads AMBIT_DRIFT_INTERVALL; of AMBIT_\* there are AMBIT_WORKER_IN_PROCESS, .*_INTERVAL\b/])
+  const ofOthers = ['IN_USER_NAMESPACE', 'WITHOUT_NAMESPACES', 'TEST_RUN', 'CA_SERVICE_HOST', 'CA_PORT_15012_TCP_ADDR']
+  const values = Object.fromEntries(ofOthers.map((name) => [`AMBIT_${name}`, '1']))
+  t.same(readConfig({ ...minimal, ...values, AUTH_TOKEN: '/token' }).warnings, [])
 })
 
 void t.test('a token that may not be the one that is meant is warned about, without its text', async (t) => {

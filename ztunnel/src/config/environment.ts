@@ -137,6 +137,20 @@ export class Environment {
     return found
   }
 
+  /** Whether a variable says something. */
+  isSet(name: string): boolean {
+    return Boolean(this.#values[name])
+  }
+
+  /** Warns of variables with the prefix that nobody has read and that are for nobody else: a name may be mistyped. */
+  warnOfUnread(prefix: string, forOthers: RegExp): void {
+    const read = this.variables.map(({ name }) => name).filter((name) => name.startsWith(prefix))
+    const unread = Object.keys(this.#values).filter(
+      (name) => name.startsWith(prefix) && !read.includes(name) && !forOthers.test(name),
+    )
+    for (const name of unread) this.warn(`nothing reads ${clipped(name)}; of ${prefix}* there are ${read.join(', ')}`)
+  }
+
   /** A problem that is not of one value alone, such as two variables that exclude each other. */
   report(sentence: string): void {
     if (!this.describing) this.#problems.push(sentence)

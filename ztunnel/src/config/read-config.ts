@@ -38,7 +38,7 @@ function read(env: Environment): Omit<ZtunnelConfig, 'warnings'> {
   )
   const dedicatedPod = readDedicatedPod(env, mode)
   const keepAlive = readKeepAlive(env)
-  return {
+  const config = {
     ...readWorkers(env),
     dedicatedPod,
     localMesh: readLocalMesh(env),
@@ -54,12 +54,32 @@ function read(env: Environment): Omit<ZtunnelConfig, 'warnings'> {
     driftIntervalMs: env.durationMs(
       'AMBIT_DRIFT_INTERVAL',
       '30s',
-      'how often the redirection in the pods is checked and mended; 0s: never',
+      'shared mode: how often the redirection in the pods is checked and mended; 0s: never',
     ),
     crlPath: env.file('CRL_PATH', 'certificate revocation list, PEM or DER; watched', { mayComeLater: true }),
     istioVersion: env.text('ISTIO_META_ISTIO_VERSION', 'unknown', 'tag of the metric istio_build'),
     worker: readWorker(env, mode, keepAlive),
   }
+  warnOfIdle(env, mode)
+  return config
+}
+
+/** Variables of one mode alone. */
+const ONLY_IN = {
+  shared: ['LOCAL_PODS_PATH', 'AMBIT_HOST_NETNS', 'AMBIT_DRIFT_INTERVAL'],
+  dedicated: ['PROXY_WORKLOAD_INFO'],
+} as const
+
+/** For the launcher and the tests, whose programs inherit them; and Kubernetes' own, where a Service is called ambit-something. */
+const FOR_OTHERS =
+  /^AMBIT_(?:IN_USER_NAMESPACE$|WITHOUT_NAMESPACES$|STRESS$|TEST_)|_(?:SERVICE_HOST|SERVICE_PORT|PORT)(?:_|$)/
+
+/** Warns of what is set and has no effect; when all has been read. */
+function warnOfIdle(env: Environment, mode: 'shared' | 'dedicated'): void {
+  const other = mode === 'shared' ? 'dedicated' : 'shared'
+  for (const name of ONLY_IN[other])
+    if (env.isSet(name)) env.warn(`${name} is for ${other} mode: it has no effect when PROXY_MODE=${mode}`)
+  env.warnOfUnread('AMBIT_', FOR_OTHERS)
 }
 
 function readDedicatedPod(env: Environment, mode: string): PodIdentity | undefined {
@@ -96,10 +116,7 @@ function readPodsPath(env: Environment, mode: string): string | undefined {
     'LOCAL_PODS_PATH',
     'shared mode: file that names the pods of this node and their network namespaces; reloaded when it changes',
   )
-  if (mode !== 'shared') {
-    if (path) env.warn('LOCAL_PODS_PATH is for shared mode: no pods are captured when PROXY_MODE=dedicated')
-    return undefined
-  }
+  if (mode !== 'shared') return undefined
   if (path) env.checkFile('LOCAL_PODS_PATH', path)
   else env.report('set LOCAL_PODS_PATH: in shared mode it names the pods to capture')
   return path || undefined
