@@ -220,7 +220,7 @@ void t.test('capturing pods', async (t) => {
       const nowhere = { ...placeOf(pod), netns: mesh.files.path('moved') }
 
       await pods.change([nowhere], [pod.uid])
-      t.match(errors, [/stays captured where it was, .*moved cannot be opened/])
+      t.match(errors, [/stays captured where it was, .*"\S+moved cannot be opened: there is no such file"/])
       t.same([[...pods.captured.keys()], [...pods.pending.keys()]], [[pod.uid], [pod.uid]])
       t.equal(await networkOf(pod.place.namespace), redirected)
       await clock.advance(RETRY_MS)
@@ -240,6 +240,10 @@ void t.test('capturing pods', async (t) => {
       await pods.change([], [pod.uid])
       t.same([pods.captured.size, pods.pending.size, clock.pendingTimers], [0, 0, 0])
       t.same(await listening(next), [], 'leaving ends both')
+
+      await pods.change([{ ...nowhere, netns: mesh.files.directory }], [])
+      t.match(errors.at(-1), `"error":"${mesh.files.directory} is no network namespace"`)
+      await pods.change([], [pod.uid])
     })
 
     await t.test('who has ended captures nobody, also where it had begun', async (t) => {

@@ -252,7 +252,9 @@ void t.test('a variable that has no effect in the mode is warned about', async (
 
 void t.test('a variable of ours that nothing reads is warned about', async (t) => {
   const { warnings } = readConfig({ ...minimal, AUTH_TOKEN: '/token', AMBIT_DRIFT_INTERVALL: '3', AMBIT_IO: 'stream' })
-  t.match(warnings, [/^nothing reads AMBIT_DRIFT_INTERVALL; of AMBIT_\* there are AMBIT_WORKER_IN_PROCESS, .*_INTERVAL\b/])
+  t.match(warnings, [
+    /^nothing reads AMBIT_DRIFT_INTERVALL; of AMBIT_\* there are AMBIT_WORKER_IN_PROCESS, .*_INTERVAL\b/,
+  ])
   const ofOthers = ['IN_USER_NAMESPACE', 'WITHOUT_NAMESPACES', 'TEST_RUN', 'CA_SERVICE_HOST', 'CA_PORT_15012_TCP_ADDR']
   const values = Object.fromEntries(ofOthers.map((name) => [`AMBIT_${name}`, '1']))
   t.same(readConfig({ ...minimal, ...values, AUTH_TOKEN: '/token' }).warnings, [])

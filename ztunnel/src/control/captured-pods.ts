@@ -93,7 +93,7 @@ export class CapturedPods {
   #isToLeave(uid: string, next: PodPlace | undefined): boolean {
     const captured = this.#captured.get(uid)
     if (!captured || !next) return true
-    return !isDeepStrictEqual(captured.pod, next) && canBeOpened(next.netns)
+    return !isDeepStrictEqual(captured.pod, next) && whyNotOpened(next.netns) === undefined
   }
 
   /** Whatever goes wrong in one change, the next one has its turn. */
@@ -181,7 +181,7 @@ export class CapturedPods {
     this.#pending.set(wanted.uid, wanted)
     this.#options.log.error('pod stays captured where it was, trying its new network namespace again in 5 s', {
       pod: nameOf(pod),
-      error: `${wanted.netns} cannot be opened`,
+      error: whyNotOpened(wanted.netns) ?? `${wanted.netns} can be opened now`,
     })
   }
 
@@ -296,11 +296,12 @@ export class CapturedPods {
   }
 }
 
-function canBeOpened(netns: string): boolean {
+/** undefined where it can be. */
+function whyNotOpened(netns: string): string | undefined {
   try {
     NetworkNamespace.open(netns).close()
-    return true
-  } catch {
-    return false
+    return undefined
+  } catch (error) {
+    return messageOf(error)
   }
 }

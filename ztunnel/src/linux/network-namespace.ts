@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, writeSync } from 'node:fs'
+import { whyNotRead } from '@ambit/shared/errors'
 import { checked, CLONE_NEWNET, libcIoctl, libcSetns } from './libc.ts'
 
 const NS_GET_NSTYPE = 0xb703
@@ -51,9 +52,9 @@ export class NetworkNamespace {
     this.#isHome = this.id === homeOfThread().id
   }
 
-  /** Opens /run/netns/x or /proc/<pid>/ns/net. Throws where there is nothing, or something else. */
+  /** Opens /run/netns/x or /proc/<pid>/ns/net. Throws where there is nothing, or something else: the message names the path. */
   static open(path: string): NetworkNamespace {
-    const fd = openSync(path, 'r')
+    const fd = opened(path)
     if (libcIoctl(fd, NS_GET_NSTYPE) !== CLONE_NEWNET) {
       closeSync(fd)
       throw new Error(`${path} is no network namespace`)
@@ -98,5 +99,13 @@ export class NetworkNamespace {
     if (this.#closed) return
     this.#closed = true
     closeSync(this.#fd)
+  }
+}
+
+function opened(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (cause) {
+    throw new Error(`${path} cannot be opened: ${whyNotRead(cause)}`, { cause })
   }
 }
