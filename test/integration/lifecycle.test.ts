@@ -120,7 +120,7 @@ void t.test('arguments that mean nothing are refused', async (t) => {
     t.equal(code, 2)
   }
   t.match((await startedWith({}, ['proxy', 'ztunnel'])).stderr, /LOCAL_XDS_PATH/, 'what Istio says is taken')
-  t.match((await startedWith({}, ['proxy', '--help'])).stdout, /usage: ztunnel/)
+  t.match((await startedWith({}, ['proxy', '--help'])).stdout, /usage: ztunnel[^]*Exit status: 0 after SIGTERM/)
 })
 
 void t.test('certificates: the CA is away at start, comes, and gives new ones under load', async (t) => {
@@ -269,6 +269,20 @@ void t.test('readiness, pods and drain', async (t) => {
       await mesh.startZtunnel(b)
       await mesh.captured()
       await eventually('a new one serves', async () => (await client.curl(server.v4, WEB_PORT)).ok)
+    })
+
+    await t.test('SIGINT while it drains: it ends at once, and says that it cuts what is open', async (t) => {
+      talker.open('cut', server.v4, ECHO_PORT)
+      await talker.echoes('cut', 'hello')
+      const { proxy } = b
+      proxy.program.signal('SIGTERM')
+      await proxy.access({ message: /^shutdown: SIGTERM/ })
+      t.ok(proxy.program.isRunning)
+      proxy.program.signal('SIGINT')
+      t.equal(await proxy.program.exited, 0)
+      t.ok(proxy.logged({ level: 'warn', message: /^SIGINT while draining: .* cut/ }))
+      t.notOk(proxy.logged({ message: /^drain duration expired/ }))
+      await talker.heard('cut', /^(ended|error)/)
     })
   } finally {
     t.strictSame(await mesh.close(), [], 'everything ended well and nothing is left')

@@ -6,9 +6,12 @@ import { ConfigError, describeVariables, readConfig, whyUnreadable } from './con
 import { Control } from './control/control.ts'
 import { version } from './version.ts'
 
-const COMMANDS = `usage: ztunnel [proxy [ztunnel]]   run until SIGTERM, SIGINT or POST /quitquitquit
+const COMMANDS = `usage: ztunnel [proxy [ztunnel]]   run until SIGTERM, SIGINT or POST /quitquitquit; SIGINT while it drains cuts what is open
        ztunnel version             print the version
        ztunnel help                these, and the variables that configure it
+`
+const EXIT_STATUS = `Exit status: 0 after SIGTERM, SIGINT or POST /quitquitquit, 1 when it cannot run, 2 when variables are wrong or name files
+that cannot be used.
 `
 const ABOUT = "ztunnel: carries the TCP traffic of this node's pods over HBONE, with identity and L4 policy."
 
@@ -16,7 +19,7 @@ function help(): string {
   const lines = describeVariables().map(({ name, fallback, meaning }) => {
     return `  ${name.padEnd(33)} ${meaning}${fallback ? ` [${fallback}]` : ''}`
   })
-  return `${ABOUT}\n\n${COMMANDS}\nConfigured by environment variables, Istio's where one exists:\n${lines.join('\n')}\n`
+  return `${ABOUT}\n\n${COMMANDS}\nConfigured by environment variables, Istio's where one exists:\n${lines.join('\n')}\n\n${EXIT_STATUS}`
 }
 
 async function run(): Promise<number> {
@@ -27,7 +30,7 @@ async function run(): Promise<number> {
   const end = new AbortController()
   const stop = (signal: NodeJS.Signals): void => {
     if (signal === 'SIGINT' && end.signal.aborted) {
-      logging.log.warn('SIGINT again: connections that are open are cut')
+      logging.log.warn('SIGINT while draining: the connections that are open are cut')
       process.exit(0)
     }
     end.abort(signal)
@@ -35,7 +38,7 @@ async function run(): Promise<number> {
   // Before anything is started: it may be told to end while it starts.
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-  const control = await Control.start(config, logging, end.signal)
+  const control = await Control.start(config, logging, end)
   await control.finished
   return 0
 }

@@ -55,7 +55,7 @@ export function readWorker(
       ['handle', 'stream'],
       'byte path: handle (native handles, where the self-test passes) or stream (public API, slower)',
     ),
-    logFormat: env.oneOf('LOG_FORMAT', 'plain', ['plain', 'json'], 'format of log lines'),
+    logFormat: env.oneOf('LOG_FORMAT', 'plain', ['plain', 'json'], 'format of log lines: plain or json'),
     logLevel: readLogLevel(env),
   }
 }

@@ -55,15 +55,16 @@ export class Control {
   readonly #crlFile: CrlFile | undefined
   readonly #observability: Observability
   readonly #ended = Promise.withResolvers<void>()
+  readonly #end: AbortSignal
   #starting: Promise<void> = Promise.resolve()
-  #stopping = false
 
-  private constructor(config: ZtunnelConfig, io: ByteIo, logging: OpenedLog) {
+  private constructor(config: ZtunnelConfig, io: ByteIo, logging: OpenedLog, end: AbortController) {
     const { worker } = config
     const { log } = logging
     const clock = systemClock
     this.#config = config
     this.#logging = logging
+    this.#end = end.signal
     this.#readiness = new Readiness(() => log.info('ready', { pods: this.#pods.captured.size }))
     this.#mesh = new Mesh({ nodeName: worker.nodeName })
     this.#meshFile = new LocalFileSource({
@@ -182,25 +183,25 @@ export class Control {
       pods: this.#pods,
       levels: logging.levels,
       onLevels: (levels) => this.#workers.broadcast({ type: 'log-levels', levels }),
-      onQuit: () => this.shutdown('requested by POST /quitquitquit'),
+      onQuit: () => end.abort('requested by POST /quitquitquit'),
       log,
       clock,
     })
   }
 
   /**
-   * Starts everything; ready is told on the readiness port. Throws where it cannot be started at all. `end` starts the graceful
-   * end, its reason says why: also while this starts, which then goes no further and throws nothing.
+   * Starts everything; ready is told on the readiness port. Throws where it cannot be started at all. `end` begins the graceful
+   * end, with a reason for the log: a successor takes the new connections, open ones go on until the deadline. While this starts
+   * it goes no further then, and that is no failure. Whoever asks for it on the admin port aborts `end` as well.
    */
-  static async start(config: ZtunnelConfig, logging: OpenedLog, end: AbortSignal): Promise<Control> {
+  static async start(config: ZtunnelConfig, logging: OpenedLog, end: AbortController): Promise<Control> {
     const { worker } = config
     for (const warning of config.warnings) logging.log.warn(warning)
     await primeThreadPool()
     checkCapabilities({ entersPods: worker.mode === 'shared', packetMark: worker.packetMark })
-    const control = new Control(config, await selectIo({ log: logging.log, prefer: worker.io }), logging)
-    const shutdown = (): void => control.shutdown(String(end.reason))
-    end.addEventListener('abort', shutdown)
-    if (end.aborted) shutdown()
+    const control = new Control(config, await selectIo({ log: logging.log, prefer: worker.io }), logging, end)
+    end.signal.addEventListener('abort', () => control.#shutdown())
+    if (end.signal.aborted) control.#shutdown()
     control.#starting = control.#start()
     await control.#starting
     // It may not end by itself, which is when Node writes what was compiled.
@@ -209,38 +210,37 @@ export class Control {
     return control
   }
 
-  /** Resolves when everything has ended after `shutdown`. */
+  /** Resolves when everything has ended after `end`. */
   get finished(): Promise<void> {
     return this.#ended.promise
   }
 
-  /** Starts the graceful end: a successor takes the new connections, open ones go on until the deadline. */
-  shutdown(why: string): void {
-    if (this.#stopping) return
-    this.#stopping = true
-    this.#logging.log.info(`shutdown: ${why}; draining for up to ${this.#config.drainDeadlineMs} ms`)
+  #shutdown(): void {
+    this.#logging.log.info(
+      `shutdown: ${String(this.#end.reason)}; draining for up to ${this.#config.drainDeadlineMs} ms`,
+    )
     void this.#drain().then(this.#ended.resolve, this.#ended.reject)
   }
 
   /** Step by step; goes no further once the end has begun. */
   async #start(): Promise<void> {
-    if (this.#stopping) return
+    if (this.#end.aborted) return
     const { localMesh, dedicatedPod } = this.#config
     this.#readiness.begin('state manager')
     this.#readiness.begin('workload proxy manager')
     await this.#observability.start()
-    if (this.#stopping) return
+    if (this.#end.aborted) return
     // Before there are workers: none of them accepts a peer without knowing who is revoked.
     await blamedOn('CRL_PATH', this.#crlFile?.start())
-    if (this.#stopping) return
+    if (this.#end.aborted) return
     this.#workers.start()
     try {
       await blamedOn('path' in localMesh ? 'LOCAL_XDS_PATH' : 'LOCAL_XDS', this.#meshFile.start())
     } catch (error) {
       // Told to end while a large file was read: that is no failure.
-      if (!this.#stopping) throw error
+      if (!this.#end.aborted) throw error
     }
-    if (this.#stopping) return
+    if (this.#end.aborted) return
     this.#readiness.done('state manager')
     if (dedicatedPod) await this.#pods.change([{ ...dedicatedPod, uid: 'dedicated', netns: '/proc/self/ns/net' }], [])
     else await blamedOn('LOCAL_PODS_PATH', this.#podsFile?.start())
