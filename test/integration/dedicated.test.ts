@@ -122,6 +122,7 @@ void t.test('dedicated mode', async (t) => {
         certificates.map(({ identity }) => identity),
         [alone.identity],
       )
+      t.match(client.logged({ message: 'workload served' }), { pod: 'default/alone' })
       t.equal(await client.stop(), 0)
       t.notMatch(
         client.program.output,

@@ -44,7 +44,7 @@ void t.test('a change that fails is logged, rejects nothing, and the next one ha
   })
   await pods.change([NOWHERE], [])
   t.match(errors, [
-    /pod not captured.*"\/run\/netns\/no-such cannot be opened: there is no such file"/,
+    /workload not served.*"\/run\/netns\/no-such cannot be opened: there is no such file"/,
     /a change of the pods failed .*whoever is told is broken/,
   ])
   t.equal(clock.pendingTimers, 1, 'it is tried again all the same')

@@ -131,7 +131,7 @@ export class CapturedPods {
 
   async #capture(place: PodPlace): Promise<void> {
     if (this.#isStopped) return
-    const { log } = this.#options
+    const { log, redirect } = this.#options
     const before = this.#captured.get(place.uid)
     if (before) {
       this.#stay(before, place)
@@ -162,10 +162,10 @@ export class CapturedPods {
       this.#captured.set(place.uid, captured)
       this.#pending.delete(place.uid)
       this.#options.started.add(1)
-      log.info('pod captured', { pod: nameOf(place) })
+      log.info(redirect ? 'pod captured' : 'workload served', { pod: nameOf(place) })
     } catch (error) {
       this.#pending.set(place.uid, place)
-      log.error('pod not captured, trying again in 5 s', {
+      log.error(`${redirect ? 'pod not captured' : 'workload not served'}, trying again in 5 s`, {
         pod: nameOf(place),
         error: whyNotRedirected(error, place.netns),
       })

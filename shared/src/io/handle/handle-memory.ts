@@ -27,9 +27,9 @@ export class HandleMemory {
   readonly scratchView: Buffer
   /** The part of it that one small burst takes. */
   readonly smallScratchView: Buffer
-  /** At most 32 × 256 KB = 8 MB stay idle. */
+  /** At most 32 × 256 KiB = 8 MiB stay idle. */
   readonly slabs = new SlabPool(SLAB_BYTES, 32)
-  /** At most 32 × 122 KB = 3.8 MB stay idle. */
+  /** At most 32 × 122 KiB = 3.8 MiB stay idle. */
   readonly readSlabs = new SlabPool(SCRATCH_BYTES, 32)
   readonly smallSlabs = new SlabPool(SMALL_SLAB_BYTES, 64)
   readonly tinySlabs = new SlabPool(TCP_SMALL_BYTES, 256)
