@@ -92,7 +92,9 @@ async function load({ directory, refusesOpenKey, clock, log }: SigningDirectoryO
   if (!isFound) {
     throw new CaError(
       'bad-authority',
-      `${directory} holds neither ca-cert.pem (with ca-key.pem and root-cert.pem) nor tls.crt.`,
+      (await exists(directory))
+        ? `${directory} holds neither ca-cert.pem (with ca-key.pem and root-cert.pem) nor tls.crt (with tls.key and ca.crt).`
+        : `There is no directory ${directory}.`,
     )
   }
   const keyPath = join(directory, layout.privateKey)

@@ -39,7 +39,8 @@ const OPTIONS = {
   cacerts: {
     variable: 'ROOT_CA_DIR',
     value: 'DIR',
-    meaning: 'or sign with ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem from here; reloaded',
+    meaning:
+      'or sign with ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem from here, or tls.crt, tls.key, ca.crt; reloaded',
   },
   'trust-domain': {
     variable: 'TRUST_DOMAIN',
@@ -136,7 +137,7 @@ export function readCaOptions(
     listen: given.read('listen', parseListen),
     signing: readSigning(given),
     trustDomain: given.read('trust-domain', parseTrustDomain),
-    authorizerPath: given.required('authorizer'),
+    authorizerPath: given.required('authorizer', 'the file that says which token may have which identities'),
     ...readLifetimes(given),
     rootTtlMs: given.read('root-ttl', parseLifetimeMs),
     servingNames: [...new Set([...SERVING_NAMES, ...given.read('serving-names', parseNames)])],

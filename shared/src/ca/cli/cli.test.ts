@@ -129,11 +129,12 @@ void t.test('every wrong option is reported at once', async (t) => {
     /TRUST_DOMAIN "a b"/,
     /RUST_LOG "loud"/,
     /ISTIOD_CUSTOM_HOST "a b"/,
-    /--authorizer \(CA_AUTHORIZER_FILE\) is missing/,
+    /--authorizer \(CA_AUTHORIZER_FILE\) is missing: the file that says which token may have which identities\n/,
   ]) {
     t.match(problems, part)
   }
   t.match(problemsOf(['--authorizer', 'a.yaml']), /give one of --state-dir \(CA_STATE_DIR\) and --cacerts/)
+  t.match(problemsOf([...NEEDED, '--state-dir=b']), /^wrong options:\n  - --state-dir is given twice$/)
   t.match(problemsOf(NEEDED, { ROOT_CA_DIR: 'b' }), /are both given/)
   t.match(problemsOf([...NEEDED, '--default-ttl', '91h', '--max-ttl', '90h']), /longer than --max-ttl/)
   t.match(problemsOf([...NEEDED, '--default-ttl', '2161h']), /longer than --max-ttl/)
@@ -211,7 +212,13 @@ void t.test('files that cannot be used are named, with exit code 2', async (t) =
       ['--state-dir', at('state'), '--authorizer', at('none.yaml')],
       /The authorizer file .*none\.yaml cannot be read: there is no such file/,
     ],
-    [[...made, '--write-root', at('none/root.pem')], /cannot be written to .*none\/root\.pem/],
+    [[...made, '--write-root', at('none/root.pem')], /written to .*none\/root\.pem: there is no such directory\n/],
+    [[...made, '--write-root', directory], /cannot be written to \S+: it is a directory\n/],
+    [['--cacerts', at('none'), '--authorizer', at('authorizer.yaml')], /There is no directory \S+none\.\n/],
+    [
+      ['--cacerts', directory, '--authorizer', at('authorizer.yaml')],
+      /holds neither ca-cert\.pem .* nor tls\.crt \(with tls\.key and ca\.crt\)\./,
+    ],
   ] as const) {
     const run = start(t, [...words])
     t.equal(await run.ended, 2, String(why))

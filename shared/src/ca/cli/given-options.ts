@@ -38,12 +38,15 @@ export class GivenOptions<Name extends string> {
       tokens: true,
     })
     this.wantsHelp = tokens.some((token) => token.kind === 'option' && token.name === 'help')
+    const seen = new Set<string>()
     for (const token of tokens) {
       if (token.kind === 'positional') this.report(`unknown word ${JSON.stringify(token.value)}`)
       if (token.kind !== 'option' || token.name === 'help') continue
       if (!Object.hasOwn(known, token.name)) this.report(`unknown option ${token.rawName}`)
+      else if (seen.has(token.name)) this.report(`${token.rawName} is given twice`)
       else if (token.value === undefined || token.value === '') this.report(`${token.rawName} needs a value`)
       else this.#values.set(token.name, { text: token.value, where: token.rawName })
+      seen.add(token.name)
     }
   }
 
@@ -64,10 +67,10 @@ export class GivenOptions<Name extends string> {
     return this.#refused.has(name)
   }
 
-  required(name: Name): string {
+  /** `wanted` says what it is, where it is missing. */
+  required(name: Name, wanted: string): string {
     const text = this.optional(name)
-    if (text === undefined)
-      this.report(`--${name} (${this.#options[name].variable}) is missing: ${this.#options[name].meaning}`)
+    if (text === undefined) this.report(`--${name} (${this.#options[name].variable}) is missing: ${wanted}`)
     return text ?? ''
   }
 

@@ -4,7 +4,7 @@ import type { SigningSource } from '../authority/signing-material.ts'
 import { FileAuthorizer } from '../authorizer/file-authorizer.ts'
 import { createCaServer, type CaServer } from '../server/ca-server.ts'
 import type { Clock } from '../../clock/index.ts'
-import { messageOf } from '../../errors/index.ts'
+import { messageOf, whyNotWritten } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
 import { writeFileAtomically } from '../write-file.ts'
@@ -82,7 +82,7 @@ async function write(path: string | undefined, content: string, what: string): P
   try {
     await writeFileAtomically(path, content, 0o644)
   } catch (cause) {
-    throw new CaError('output', `The ${what} cannot be written to ${path}: ${messageOf(cause)}`, { cause })
+    throw new CaError('output', `The ${what} cannot be written to ${path}: ${whyNotWritten(cause)}`, { cause })
   }
 }
 
