@@ -109,6 +109,15 @@ void t.test('told to end while it starts it ends well, and takes nothing on', as
   t.notMatch(program.output, /local mesh loaded|pod captured|workload served|\tready|ztunnel:/)
 })
 
+void t.test('told to end while its code is loaded it ends well too', async (t) => {
+  // Without a configuration it would end with 2 a moment later.
+  const early = 'process.on("newListener", (name) => name === "SIGTERM" && queueMicrotask(() => process.emit(name)))'
+  // By NODE_OPTIONS tap has the programs that it starts load what listens to signals.
+  const words = ['env', '-u', 'NODE_OPTIONS', process.execPath, '--import', `data:text/javascript,${early}`, MAIN]
+  const { code, stderr } = await command(words)
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+})
+
 void t.test('arguments that mean nothing are refused', async (t) => {
   for (const words of [['proxy', 'foo'], ['proxy', 'ztunnel', 'foo'], ['version', 'foo'], ['foo']]) {
     const { code, stderr } = await startedWith({}, words)
