@@ -4,6 +4,7 @@ import { peerChainOf } from '../certificates/index.ts'
 import { messageOf } from '../errors/index.ts'
 import type { SecureOptions } from './byte-io.ts'
 import { IoError } from './io-error.ts'
+import { boundKeyUpdates } from './key-updates.ts'
 import { tlsReason } from './tls-reason.ts'
 
 /** Begins every message, as in Istio's access log. */
@@ -49,6 +50,7 @@ export function handshake<Peer>(raw: Socket, options: SecureOptions<Peer>): Prom
       try {
         const peer = options.verify(peerChainOf(socket))
         finish()
+        boundKeyUpdates(socket, options.clock)
         resolve({ socket, peer })
       } catch (cause) {
         fail(new IoError('tls-verify', `${FAILED}: the peer's certificate is refused: ${messageOf(cause)}`, { cause }))
