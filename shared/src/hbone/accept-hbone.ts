@@ -49,7 +49,7 @@ export interface HboneServerConnection {
   readonly bufferedBytes: number
   /** Two-phase GOAWAY; open tunnels go on, the end of the last one closes the connection. */
   drain(): void
-  /** Ends all tunnels, with `reason` where one is given, and the connection at once. */
+  /** Ends all tunnels, with `reason` where one is given, and the connection at once; a handshake too. */
   destroy(reason?: HboneError): void
 }
 
@@ -69,6 +69,7 @@ class ServerConnection implements HboneServerConnection {
   readonly #giveUp = new AbortController()
   #connection: HboneConnection | undefined
   #isDraining = false
+  #reason: HboneError | undefined
 
   constructor(io: ByteIo, end: TcpEnd, options: AcceptHboneOptions) {
     this.#io = io
@@ -94,6 +95,7 @@ class ServerConnection implements HboneServerConnection {
   }
 
   destroy(reason?: HboneError): void {
+    this.#reason ??= reason
     this.#giveUp.abort()
     this.#connection?.destroy(reason)
   }
@@ -113,7 +115,7 @@ class ServerConnection implements HboneServerConnection {
       this.peer = peer
       return this.#begin(port)
     } catch (error) {
-      throw HboneError.from(error, 'tls')
+      throw this.#reason ?? HboneError.from(error, 'tls')
     }
   }
 

@@ -18,7 +18,7 @@ import type { PodProxy } from './pod-proxy.ts'
  * No SNI: the pod whose listener accepted decides which certificate is shown.
  */
 export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Promise<void> {
-  const { io, identities, clock, crl, log, hboneLimits, leftovers, recorder } = proxy.context
+  const { io, identities, clock, crl, log, hboneLimits, leftovers, recorder, handshakes } = proxy.context
   const { remote, local } = end
   recorder.socketOpened('destination')
   try {
@@ -40,7 +40,7 @@ export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Prom
       onTunnel: (tunnel) => void serveTunnel(proxy, tunnel),
     })
     proxy.track(connection, tls)
-    await connection.ready
+    await handshakes.done(connection)
     await connection.closed
   } catch (error) {
     end.destroy(true)

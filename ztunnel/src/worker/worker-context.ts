@@ -7,6 +7,7 @@ import type { Mesh } from '@ambit/shared/mesh'
 import type { PolicySet } from '@ambit/shared/policy'
 import type { ConnectionRecorder, ScopedLog } from '@ambit/shared/telemetry'
 import type { WorkerConfig } from '../config/index.ts'
+import type { Handshakes } from './handshakes.ts'
 import type { Identities } from './identities.ts'
 import type { Recheck } from './recheck.ts'
 import type { WaitingClients } from './waiting-clients.ts'
@@ -26,6 +27,7 @@ export interface WorkerContext {
   readonly random: () => number
   readonly hboneLimits: HboneLimits
   readonly leftovers: Leftovers
+  readonly handshakes: Handshakes
   readonly crl: () => CrlSet | undefined
   readonly recheck: Recheck
   readonly waitingClients: WaitingClients

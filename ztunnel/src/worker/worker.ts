@@ -11,6 +11,7 @@ import { NetworkNamespace, primeThreadPool, socketNames } from '../linux/index.t
 import type { FromWorker, ListenerRole, PodConnections, ToWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
 import { returnMemory } from '../return-memory.ts'
+import { Handshakes } from './handshakes.ts'
 import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
 import { serveInboundConnection } from './inbound.ts'
@@ -155,6 +156,7 @@ export class Worker {
       }),
       hboneLimits: hboneLimits(config),
       leftovers: new Leftovers({ clock: systemClock }),
+      handshakes: new Handshakes(),
       crl: () => this.#crl,
       recheck: new Recheck({ clock: systemClock, soon: setImmediate }),
       waitingClients: new WaitingClients(systemClock),
