@@ -8,10 +8,11 @@ import { JANITOR_VARIABLE, RUN_VARIABLE } from './run-id.ts'
 const SCRIPT = `
 prefix=$1 directory=$2
 cat > /dev/null
-for name in $(ip netns list | cut -d' ' -f1 | grep "^$prefix-"); do
+names=$(ip netns list | cut -d' ' -f1 | grep "^$prefix-")
+for name in $names; do
   for pid in $(ip netns pids "$name"); do kill -KILL "$pid" 2> /dev/null; done
-  ip netns del "$name" 2> /dev/null
 done
+printf 'netns del %s\\n' $names | ip -force -batch - 2> /dev/null
 rm -rf "$directory"
 `
 

@@ -12,15 +12,7 @@ import { familyOf, inNetworks } from './processes.ts'
 import { Program } from './program.ts'
 import { namespacesOf, outlasting } from './remains.ts'
 import { namespacePrefix } from './run-id.ts'
-import {
-  createFabric,
-  createNode,
-  createPod,
-  FABRIC_V4,
-  inside,
-  NETNS_DIRECTORY,
-  removeNamespaces,
-} from './topology.ts'
+import { createFabric, createNode, createPod, FABRIC_V4, inside, NETNS_DIRECTORY } from './topology.ts'
 import { ZtunnelProcess } from './ztunnel-process.ts'
 
 const CA_MAIN = fileURLToPath(new URL('../../shared/src/ca/main.ts', import.meta.url))
@@ -340,9 +332,9 @@ export class TestMesh {
         ...new Map([...family, ...inNetworks(networks)].map((one) => [one.pid, one])).values(),
       ])),
     )
-    faults.push(...(await removeNamespaces(namespaces)))
-    faults.push(...namespacesOf(this.#prefix).map((name) => `namespace ${name} was left`))
+    // Not by a program that is started now: while it starts, a second Ctrl-C would reach it.
     await this.#janitor.finish()
+    faults.push(...namespacesOf(this.#prefix).map((name) => `namespace ${name} was left`))
     if (existsSync(this.files.directory)) faults.push(`directory ${this.files.directory} was left`)
     this.lookedAt = `${family.length} processes, ${namespaces.length} namespaces and the files are gone; ${this.#ztunnels.length} ztunnels ended with 0`
     return faults

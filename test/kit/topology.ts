@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync } from 'node:fs'
-import { command, must } from './command.ts'
+import { mkdirSync } from 'node:fs'
+import { must } from './command.ts'
 
 /** Where a namespace's name can be found by every program of iproute2. */
 export const NETNS_DIRECTORY = '/run/netns'
@@ -96,15 +96,6 @@ export async function createPod(pod: PodPlace): Promise<void> {
     `-6 route add default via fd01:${node.index}::1`,
   ])
   await batch(node.namespace, [`link set ${wire} master pods`, `link set ${wire} up`])
-}
-
-/** Removes namespaces; those that are not there are no fault. Answers what went wrong. */
-export async function removeNamespaces(names: readonly string[]): Promise<readonly string[]> {
-  const there = names.filter((name) => existsSync(`${NETNS_DIRECTORY}/${name}`))
-  if (there.length === 0) return []
-  const input = there.map((name) => `netns del ${name}\n`).join('')
-  const { code, stderr } = await command(['ip', '-force', '-batch', '-'], { input })
-  return code === 0 ? [] : [`namespaces could not be removed: ${stderr.trim()}`]
 }
 
 /** The words that run a program inside a namespace. */
