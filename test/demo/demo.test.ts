@@ -49,3 +49,13 @@ void t.test('Ctrl-C in its middle, again and again: it says so, blames nothing a
   t.notMatch(stderr, /✘|failed|not cleaned up/)
   t.equal(stdout, '')
 })
+
+void t.test('nobody reads on (npm start | head): it cleans up, and no stack trace is shown', async (t) => {
+  const demo = spawn(process.execPath, ['--disable-warning=DEP0111', MAIN], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const closed = once(demo, 'close')
+  demo.stdout.once('data', () => demo.stdout.destroy())
+  const stderr = await text(demo.stderr)
+  t.same(await closed, [141, null])
+  t.match(stderr, 'interrupted: cleaning up')
+  t.notMatch(stderr, /EPIPE|✘|failed|not cleaned up/)
+})

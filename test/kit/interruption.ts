@@ -3,7 +3,10 @@ import { constants } from 'node:os'
 /** What asks a program to end. */
 export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** The end of a program before its end: on a signal it cleans up and ends with 128 and the signal's number, as shells say it. */
+/**
+ * The end of a program before its end: on a signal, or when nobody reads what it says any more (SIGPIPE, which Node turns into an
+ * error), it cleans up and ends with 128 and the signal's number, as shells say it.
+ */
 export class Interruption {
   readonly #cleanUp: () => Promise<unknown>
   #hasBegun = false
@@ -11,6 +14,12 @@ export class Interruption {
   constructor(cleanUp: () => Promise<unknown>) {
     this.#cleanUp = cleanUp
     for (const signal of SIGNALS) process.on(signal, () => this.begin(128 + constants.signals[signal]))
+    for (const stream of [process.stdout, process.stderr]) {
+      stream.on('error', (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EPIPE') throw error
+        this.begin(128 + constants.signals.SIGPIPE)
+      })
+    }
   }
 
   /** Once more changes nothing: cleaning up takes seconds. */

@@ -292,13 +292,12 @@ export class TestMesh {
 
   /** Records what goes over a node's wire. */
   async capture(node: TestNode): Promise<Capture> {
-    const capture = await Capture.start(
-      this.fabric,
-      `node${node.place.index}`,
-      this.files.path(`${node.name}-${randomBytes(2).toString('hex')}.pcap`),
-    )
-    this.#captures.push(capture)
-    return capture
+    const file = this.files.path(`${node.name}-${randomBytes(2).toString('hex')}.pcap`)
+    return this.#build(async () => {
+      const capture = await Capture.start(this.fabric, `node${node.place.index}`, file)
+      this.#captures.push(capture)
+      return capture
+    })
   }
 
   /**
