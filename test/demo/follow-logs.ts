@@ -1,17 +1,31 @@
-import type { TestMesh } from '../kit/index.ts'
+import type { AccessLine, TestMesh } from '../kit/index.ts'
 
 const INTERVAL_MS = 500
 
-/** Tells what the ztunnels warn of from now on, connections that they refuse included. Ends with the process. */
-export function followLogs(mesh: TestMesh, tell: (line: string) => void): void {
-  for (const node of mesh.nodes.values()) {
+/** Tells what the ztunnels say from now on that is `worthTelling`. Returns what ends it. */
+export function followLogs(mesh: TestMesh, tell: (line: string) => void): () => void {
+  const timers = [...mesh.nodes.values()].map((node) => {
     let told = node.proxy.lines.length
-    setInterval(() => {
+    const isTold = worthTelling()
+    return setInterval(() => {
       const { lines } = node.proxy
-      for (const line of lines.slice(told)) {
-        if (line['level'] === 'warn' || line['level'] === 'error') tell(`node ${node.name}: ${JSON.stringify(line)}`)
-      }
+      for (const line of lines.slice(told)) if (isTold(line)) tell(`node ${node.name}: ${JSON.stringify(line)}`)
       told = lines.length
-    }, INTERVAL_MS).unref()
+    }, INTERVAL_MS)
+  })
+  return () => {
+    for (const timer of timers) clearInterval(timer)
+  }
+}
+
+/**
+ * Chooses among the lines of one ztunnel: warnings and errors, connections that it refuses included, and everything from its
+ * first debug line on, for then somebody has asked for more.
+ */
+export function worthTelling(): (line: Pick<AccessLine, 'level'>) => boolean {
+  let isMoreWanted = false
+  return ({ level }) => {
+    isMoreWanted ||= level === 'debug'
+    return isMoreWanted || level === 'warn' || level === 'error'
   }
 }
