@@ -1,5 +1,5 @@
 // npm run profile: a ztunnel under load in clinic flame. test/launch/commands.mjs describes the options.
-import { mkdirSync, readdirSync } from 'node:fs'
+import { globSync, mkdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -35,18 +35,24 @@ if (!/^[1-9]\d{0,2}$/.test(values.seconds)) fail('--seconds wants a whole number
 if (!SIDES.includes(values.side)) fail(`unknown side ${values.side}; there are ${SIDES.join(', ')}`)
 if (process.env['AMBIT_WITHOUT_NAMESPACES']) fail('the profile needs network namespaces: run it as root', 1)
 
+/** Begins the name of all that clinic writes. */
+const NAME = `${values.work}-${values.side}-${new Date().toISOString().replaceAll(/[:.]/g, '')}`
+
 let mesh: TestMesh | undefined
-const interruption = new Interruption(async () => mesh?.close())
+let page: string | undefined
+const interruption = new Interruption(async () => report(await cleanUp()))
 try {
-  process.stdout.write(`${await profile()}\n`)
+  page = await profile()
+  await interruption.pass()
+  process.stdout.write(`${page}\n`)
 } catch (error) {
   await interruption.pass()
   process.stderr.write(`profile: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = 1
-} finally {
-  await mesh?.close()
 }
+const faults = await cleanUp()
 await interruption.pass()
+report(faults)
 process.exit()
 
 /** The path of the page. */
@@ -63,8 +69,7 @@ async function profile(): Promise<string> {
   const [profiled, other] = values.side === 'client' ? [a, b] : [b, a]
   await mesh.startZtunnel(other)
   mkdirSync(OUTPUT, { recursive: true })
-  const name = `${values.work}-${values.side}-${new Date().toISOString().replaceAll(/[:.]/g, '')}`
-  const flame = [clinic, 'flame', '--open=false', '--dest', OUTPUT, '--name', name, '--', 'node']
+  const flame = [clinic, 'flame', '--open=false', '--dest', OUTPUT, '--name', NAME, '--', 'node']
   // NO_INSIGHT: without it and without a terminal clinic ends at once and says nothing.
   const environment = { AMBIT_WORKER_IN_PROCESS: 'true', NO_INSIGHT: '1' }
   const ztunnel = await mesh.startZtunnel(profiled, environment, { under: flame })
@@ -73,13 +78,29 @@ async function profile(): Promise<string> {
 
   say(`${values.work} for ${values.seconds} s through the ztunnel of the ${values.side} …`)
   const result = await client.run(load(server.v4, values.seconds), { timeoutMs: 1_000 * (Number(values.seconds) + 30) })
+  await interruption.pass()
   if (result.code !== 0) throw new Error(`the load failed: ${result.stdout}${result.stderr}`)
   say('writing the flame graph …')
   await ztunnel.get(15_000, '/quitquitquit', ['-X', 'POST'])
   await written(ztunnel.program)
-  const page = readdirSync(OUTPUT).find((file) => file.startsWith(name) && file.endsWith('.html'))
-  if (page === undefined) throw new Error(`clinic wrote no page:\n${ztunnel.program.output.slice(-2_000)}`)
-  return join(OUTPUT, page)
+  const [file] = globSync(`${NAME}*.html`, { cwd: OUTPUT })
+  if (file === undefined) throw new Error(`clinic wrote no page:\n${ztunnel.program.output.slice(-2_000)}`)
+  return join(OUTPUT, file)
+}
+
+/**
+ * Ends everything; answers what was not right. Without a page clinic is not waited for, which on SIGTERM would write one first, and
+ * what it has written is removed.
+ */
+async function cleanUp(): Promise<readonly string[]> {
+  if (page !== undefined) return (await mesh?.close()) ?? []
+  const faults = (await mesh?.abandon()) ?? []
+  for (const file of globSync(`${NAME}*`, { cwd: OUTPUT })) rmSync(join(OUTPUT, file), { recursive: true, force: true })
+  return faults
+}
+
+function report(faults: readonly string[]): void {
+  for (const fault of faults) say(`not cleaned up: ${fault}`)
 }
 
 async function answers(client: Pod, server: Pod): Promise<void> {

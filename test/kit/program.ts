@@ -97,6 +97,11 @@ export class Program {
     if (this.isRunning) this.#child.kill(signal)
   }
 
+  /** SIGKILL to it and to all of its process group: what it started, as far as that made no group of its own. */
+  kill(): void {
+    if (this.isRunning && this.#child.pid !== undefined) process.kill(-this.#child.pid, 'SIGKILL')
+  }
+
   /** SIGTERM, then SIGKILL when it does not end in time. Answers the exit code. */
   async stop(signal: NodeJS.Signals = 'SIGTERM', withinMs = 10_000): Promise<number | null> {
     if (!this.isRunning) return this.#exited

@@ -309,6 +309,12 @@ export class TestMesh {
     return this.#closed
   }
 
+  /** The same where nobody wants the ztunnels to end well: they are killed, with what they run under, also while they start. */
+  abandon(): Promise<readonly string[]> {
+    for (const { program } of this.#ztunnels.splice(0)) program.kill()
+    return this.close()
+  }
+
   async #end(): Promise<readonly string[]> {
     // What is half made can neither be ended well nor removed.
     await Promise.allSettled(this.#building)
