@@ -69,8 +69,12 @@ process.exit()
 async function measureAll({ mesh: built, variants }: Stage): Promise<void> {
   const all: readonly Measurement[] = [bulk1, bulk8, rps1, rps64, latency(built), newConnections(built), mixed]
   const wanted = all.filter(({ name }) => isWanted(name))
-  for (const work of wanted)
-    for (const variant of variants) await work.measure(variant, new Samples(), work.warmUpSeconds ?? WARM_UP_S)
+  const names = variants.map(({ name }) => name).join(', ')
+  for (const work of wanted) {
+    const warmUp = work.warmUpSeconds ?? WARM_UP_S
+    say(`warming up: ${work.name} (${warmUp} s each over ${names}) …`)
+    for (const variant of variants) await work.measure(variant, new Samples(), warmUp)
+  }
   for (let run = 1; run <= runs; run++) {
     for (const work of wanted) {
       say(`run ${run} of ${runs}: ${work.name}`)
