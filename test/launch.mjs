@@ -8,7 +8,7 @@ import { enterUserNamespace } from './launch/user-namespace.mjs'
 import { run } from './launch/run.mjs'
 
 async function main() {
-  const { command, rest, wantsHelp } = parseArguments(process.argv.slice(2))
+  const { command, rest, wantsHelp } = parseArguments(process.argv.slice(2), process.env)
   if (wantsHelp) {
     process.stdout.write(command.help)
     return 0

@@ -29,6 +29,20 @@ for (const [words, wanted] of [
   })
 }
 
+for (const [words, kept, wanted] of [
+  [['start'], { npm_config_json: 'true' }, 'npm start -- --json\n'],
+  [['start', 'yes'], { npm_config_json: 'true' }, 'npm start -- --json\n'],
+  [['test', 'hbone'], { npm_config_checks: '', npm_config_envoy: 'true' }, 'npm test -- --no-checks --envoy\n'],
+  [['bench', '1', 'cps'], { npm_config_runs: 'true' }, 'npm run bench -- --runs=…\n'],
+  [['profile'], { npm_config_work: 'bulk' }, 'npm run profile -- --work=bulk\n'],
+] as const) {
+  void t.test(`kept by npm: ${Object.keys(kept).join(' ')} of ${words.join(' ')}`, async (t) => {
+    const { code, stdout, stderr } = await command([process.execPath, LAUNCH, ...words], { env: kept })
+    t.match({ code, stdout }, { code: 2, stdout: '' })
+    t.match(stderr, wanted)
+  })
+}
+
 for (const name of ['start', 'test', 'bench', 'profile', 'ztunnel', 'ca']) {
   void t.test(`${name} --help`, async (t) => {
     const { code, stdout } = await command([process.execPath, LAUNCH, name, '--help'])
