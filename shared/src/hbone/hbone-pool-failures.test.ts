@@ -24,6 +24,21 @@ poolTest(
   },
 )
 
+poolTest(
+  'nobody waits for a row of timeouts, however many dials there are',
+  { maxStreamsPerConnection: 10, connectTimeoutMs: 1000 },
+  async (t, world) => {
+    world.dial = forever
+    const early = Promise.all(Array.from({ length: 500 }, async () => codeOf(world.open())))
+    await world.clock.advance(999)
+    const late = codeOf(world.open())
+    await world.clock.advance(1)
+    t.same(new Set(await early), new Set(['dial-timeout']))
+    await world.clock.advance(1000)
+    t.equal(await late, 'dial-timeout', 'who came later waits for the next dial')
+  },
+)
+
 poolTest('every way to fail has its code', {}, async (t, world) => {
   world.tls = async () => Promise.reject(new Error('the CA is away'))
   t.equal(await codeOf(world.open()), 'identity')

@@ -296,3 +296,20 @@ poolTest(
     t.ok(world.connections[0]?.isDestroyed)
   },
 )
+
+poolTest(
+  'a destination that is silent, or takes one stream only, leaves half of the room to others',
+  { maxConnections: 4, maxStreamsPerConnection: 1, maxWaiters: 6, waitTimeoutMs: 5000, connectTimeoutMs: 60_000 },
+  async (t, world) => {
+    await world.openMany(2, 'busy')
+    const waiting = [codeOf(world.open('busy')), codeOf(world.open('busy'))]
+    await world.openMany(2, 'other')
+    t.equal(world.live(), 4)
+    world.dial = forever
+    waiting.push(codeOf(world.open('busy')))
+    t.equal(await codeOf(world.open('busy')), 'overloaded', 'three wait for it already')
+    waiting.push(codeOf(world.open('other')))
+    await world.clock.advance(5000)
+    t.same(new Set(await Promise.all(waiting)), new Set(['overloaded']))
+  },
+)

@@ -19,9 +19,9 @@ export interface PoolSettings {
   readonly connectTimeoutMs?: number
   /** How long a request may wait for room on a connection, dials and back-off included. Default 30,000. */
   readonly waitTimeoutMs?: number
-  /** Connections of all keys, those included that only finish their last streams. Default 1,024. */
+  /** Connections of all keys, those included that only finish their last streams; half of them for one key. Default 1,024. */
   readonly maxConnections?: number
-  /** Requests of all keys that wait for a connection. Default 8,192. */
+  /** Requests of all keys that wait for a connection; half of them for one key. Default 8,192. */
   readonly maxWaiters?: number
 }
 
@@ -77,6 +77,8 @@ export class HbonePool {
       clock: options.clock,
       connectionOptions,
       waitTimeoutMs: options.waitTimeoutMs ?? 30_000,
+      maxConnectionsPerKey: Math.ceil(this.#maxConnections / 2),
+      maxWaitersPerKey: Math.ceil(this.#maxWaiters / 2),
       makeRoom: () => this.#connections.size < this.#maxConnections || this.#retireIdlest(),
       waiterAdded: () => this.#addWaiter(),
       waiterRemoved: () => void this.#waiters--,

@@ -15,6 +15,9 @@ export interface PoolKeyHost {
   readonly clock: Clock
   readonly connectionOptions: PooledConnectionOptions
   readonly waitTimeoutMs: number
+  /** Connections of one key that are not closed, and requests of it that wait: one destination leaves room for the others. */
+  readonly maxConnectionsPerKey: number
+  readonly maxWaitersPerKey: number
   /** True where one more connection may be made; an idle one may have been closed for it. */
   makeRoom(): boolean
   /** Counts a request that waits; throws HboneError `overloaded`. */
@@ -27,6 +30,7 @@ export interface PoolKeyHost {
 }
 
 interface Waiter {
+  readonly sinceMs: number
   readonly request: KeyRequest
   /** A connection whose peer has just refused this request. */
   readonly avoid: PooledConnection | undefined
@@ -60,6 +64,8 @@ export class PoolKey implements PooledConnectionOwner {
   /** Connecting and ready, oldest first: the first with room is taken, so that the youngest can fall idle. */
   readonly #connections = new Set<PooledConnection>()
   readonly #waiters = new Set<Waiter>()
+  /** Connections that are not closed, those included that only finish their last streams. */
+  #unclosed = 0
   #backoff: { readonly untilMs: number; readonly failures: number; readonly timer: Timer } | undefined
   /** Calls of open() that are not answered; one of them may be between two connections. */
   #requests = 0
@@ -122,9 +128,11 @@ export class PoolKey implements PooledConnectionOwner {
   }
 
   /** Those who waited for this dial fail with it, together: nobody waits for a row of timeouts. */
-  hasFailed(_pooled: PooledConnection, error: HboneError): void {
-    const others = this.#dials() > 0
-    this.#rejectWaiters(error, others ? this.#host.connectionOptions.maxStreams : Infinity)
+  hasFailed(pooled: PooledConnection, error: HboneError): void {
+    if (this.#dials() === 0) this.#rejectWaiters(error)
+    // The dials that follow are not for those whom all that there were then have failed.
+    else if (this.#dials(pooled.sinceMs) === 0) this.#rejectWaiters(error, { sinceMs: pooled.sinceMs })
+    else this.#rejectWaiters(error, { count: this.#host.connectionOptions.maxStreams })
     this.#serveWaiters()
   }
 
@@ -139,6 +147,7 @@ export class PoolKey implements PooledConnectionOwner {
   }
 
   hasClosed(pooled: PooledConnection): void {
+    this.#unclosed--
     this.#connections.delete(pooled)
     this.#host.connectionRemoved(pooled)
     this.#host.keyChanged(this)
@@ -162,7 +171,11 @@ export class PoolKey implements PooledConnectionOwner {
   }
 
   async #wait(request: KeyRequest, avoid: PooledConnection | undefined): Promise<Placed> {
-    const { clock, waitTimeoutMs } = this.#host
+    const { clock, waitTimeoutMs, maxWaitersPerKey } = this.#host
+    if (this.#waiters.size >= maxWaitersPerKey) {
+      const message = 'Too many requests wait for a tunnel connection to this destination'
+      throw new HboneError('overloaded', message, { source: 'internal' })
+    }
     this.#host.waiterAdded()
     return new Promise((resolve, reject) => {
       const aborted = () => waiter.settle(new HboneError('aborted', 'The caller gave up', { source: 'downstream' }))
@@ -170,6 +183,7 @@ export class PoolKey implements PooledConnectionOwner {
         waiter.settle(new HboneError('overloaded', `No tunnel connection had room within ${waitTimeoutMs} ms`))
       })
       const waiter: Waiter = {
+        sinceMs: clock.now(),
         request,
         avoid,
         disappointments: 0,
@@ -204,19 +218,21 @@ export class PoolKey implements PooledConnectionOwner {
       const [first] = this.#waiters
       if (!first || this.#isDestroyed || this.#waiters.size <= dials * connectionOptions.maxStreams) return
       if (this.#backoff && this.#host.clock.now() < this.#backoff.untilMs) return
-      if (!this.#host.makeRoom()) {
+      if (this.#unclosed >= this.#host.maxConnectionsPerKey || !this.#host.makeRoom()) {
         if (this.#connections.size === 0) this.#rejectWaiters(tooManyConnections())
         return
       }
       const pooled = new PooledConnection(first.request, this, connectionOptions)
       this.#connections.add(pooled)
+      this.#unclosed++
       this.#host.connectionAdded(pooled)
     }
   }
 
-  #dials(): number {
+  /** Dials under way that began by then. */
+  #dials(byMs = Infinity): number {
     let dials = 0
-    for (const pooled of this.#connections) if (pooled.isConnecting) dials++
+    for (const pooled of this.#connections) if (pooled.isConnecting && pooled.sinceMs <= byMs) dials++
     return dials
   }
 
@@ -242,10 +258,11 @@ export class PoolKey implements PooledConnectionOwner {
     }
   }
 
-  #rejectWaiters(error: HboneError, count = Infinity): void {
+  /** In order of arrival: no more than `count`, and none that came after `sinceMs`. */
+  #rejectWaiters(error: HboneError, { count = Infinity, sinceMs = Infinity } = {}): void {
     let left = count
     for (const waiter of this.#waiters) {
-      if (left-- <= 0) return
+      if (left-- <= 0 || waiter.sinceMs > sinceMs) return
       waiter.settle(error)
     }
   }

@@ -60,6 +60,8 @@ const TIMED_OUT = { identity: 'identity', dial: 'dial-timeout', handshake: 'hand
 
 /** One connection of the pool from its dial to its end: connecting → ready → retiring → closed, where any state may close. */
 export class PooledConnection {
+  /** When its dial began. */
+  readonly sinceMs: number
   readonly #options: PooledConnectionOptions
   readonly #owner: PooledConnectionOwner
   #state: State
@@ -69,6 +71,7 @@ export class PooledConnection {
   constructor(dialler: Dialler, owner: PooledConnectionOwner, options: PooledConnectionOptions) {
     this.#options = options
     this.#owner = owner
+    this.sinceMs = options.clock.now()
     const abort = new AbortController()
     const deadline = options.clock.after(options.connectTimeoutMs, () => this.#giveUp())
     this.#state = { kind: 'connecting', abort, deadline, phase: 'identity' }
