@@ -15,6 +15,7 @@ import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { FakeClock, systemClock, type Clock } from '../clock/index.ts'
 import type { Log } from '../log/index.ts'
+import { newFifo } from './fifo-fixture.ts'
 import { WatchedFile, YamlError, YamlValue } from './index.ts'
 
 interface Watched {
@@ -175,6 +176,31 @@ void t.test('a file that is too large is not read', async (t) => {
   await until(1, 1)
   t.match(errors, [/larger than 268435456 bytes/])
   t.same(loaded, ['one'])
+})
+
+void t.test('what is no regular file is reported, and the next one is loaded', async (t) => {
+  const { directory, path, loaded, errors, file, until } = watched(t)
+  writeFileSync(path, 'one')
+  await file.start()
+  newFifo(t, join(directory, 'fifo'))
+  symlinkSync('fifo', `${path}.link`)
+  renameSync(`${path}.link`, path)
+  await until(1, 1)
+  writeFileSync(`${path}.two`, 'two')
+  renameSync(`${path}.two`, path)
+  await until(2, 1)
+  symlinkSync('/dev/zero', `${path}.zero`)
+  renameSync(`${path}.zero`, path)
+  await until(2, 2)
+  mkdirSync(join(directory, 'v1'))
+  symlinkSync('v1', `${path}.v1`)
+  renameSync(`${path}.v1`, path)
+  await until(2, 3)
+  t.same(loaded, ['one', 'two'])
+  t.match(errors, [/"it is no regular file"/, /"it is no regular file"/, /"it is a directory"/])
+  const atStart = watched(t)
+  newFifo(t, atStart.path)
+  await t.rejects(atStart.file.start(), { message: `${atStart.path}: it is no regular file` })
 })
 
 function problems(text: string, read: (root: YamlValue) => unknown): string {

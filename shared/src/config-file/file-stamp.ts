@@ -4,8 +4,6 @@ import { statSync } from 'node:fs'
 export interface FileStamp {
   /** Equal where the file is. */
   readonly identity: string
-  /** Bytes; 0 where there is no file. */
-  readonly size: number
   /** When it was written last, in milliseconds since the Unix epoch; undefined where there is no file. */
   readonly writtenAt: number | undefined
 }
@@ -16,10 +14,9 @@ export function stampOf(path: string): FileStamp {
     const { dev, ino, size, mtimeNs, ctimeNs, mtimeMs } = statSync(path, { bigint: true })
     return {
       identity: [dev, ino, size, mtimeNs, ctimeNs].join(' '),
-      size: Number(size),
       writtenAt: Number(mtimeMs),
     }
   } catch {
-    return { identity: 'missing', size: 0, writtenAt: undefined }
+    return { identity: 'missing', writtenAt: undefined }
   }
 }

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, watch, type FSWatcher } from 'node:fs'
+import { existsSync, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Clock, Timer } from '../clock/index.ts'
 import { whyNotRead } from '../errors/index.ts'
 import type { Log } from '../log/index.ts'
 import { stampOf, type FileStamp } from './file-stamp.ts'
+import { readRegularFileSync } from './read-regular-file.ts'
 
 /** How often a file that may have changed is looked at. */
 const LOOK_MS = 50
@@ -26,6 +27,8 @@ export interface WatchedFileOptions {
   readonly load: (content: Buffer) => void | Promise<void>
   /** A file that is not there at start counts as empty; one that goes later leaves the last good state. Default false. */
   readonly mayComeLater?: boolean
+  /** A larger one is not read. Default 256 MiB. */
+  readonly maxBytes?: number
 }
 
 /** A change that waits until its writer has finished. */
@@ -39,7 +42,7 @@ interface Change {
 /**
  * A file that is loaded at start and again whenever it changes and nobody writes to it any more; a file that was complete
  * when it was moved to its place is not waited for. A bad edit is reported and what was loaded before stays; so does it where
- * nothing is left of a file: an editor that was stopped, or a full disk. The directory is watched, so that editors' renames
+ * nothing is left of a file: an editor that was stopped, or a full disk; what is no regular file is a bad edit. The directory is watched, so that editors' renames
  * and Kubernetes' symlink swaps are seen.
  */
 export class WatchedFile {
@@ -126,10 +129,8 @@ export class WatchedFile {
   }
 
   async #load(mayBeMissing = false): Promise<void> {
-    const { path, load } = this.#options
-    // Before it is read, so that a file of any size costs nothing.
-    if (stampOf(path).size > MAX_BYTES) throw new Error(`larger than ${MAX_BYTES} bytes`)
-    const content = mayBeMissing && !existsSync(path) ? Buffer.alloc(0) : readFileSync(path)
+    const { path, load, maxBytes = MAX_BYTES } = this.#options
+    const content = mayBeMissing && !existsSync(path) ? Buffer.alloc(0) : readRegularFileSync(path, maxBytes)
     const digest = createHash('sha256').update(content).digest('base64')
     if (digest === this.#lastDigest) return
     // Remembered first: bad content is reported once, not at every stir in its directory.

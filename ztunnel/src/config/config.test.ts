@@ -171,6 +171,9 @@ void t.test('files that cannot be read are told together, with their variables',
   t.match(problemsOf({ ...others, LOCAL_XDS_PATH: directory, LOCAL_PODS_PATH: file }, whyUnreadable), [
     /^LOCAL_XDS_PATH=.* it is a directory$/,
   ])
+  t.match(problemsOf({ ...others, LOCAL_XDS_PATH: file, LOCAL_PODS_PATH: '/dev/zero' }, whyUnreadable), [
+    /^LOCAL_PODS_PATH=.* it is no regular file$/,
+  ])
   t.strictSame(
     problemsOf({ ...others, LOCAL_XDS_PATH: file, LOCAL_PODS_PATH: file, CRL_PATH: missing }, whyUnreadable),
     [],

@@ -10,7 +10,9 @@ export function whyUnreadable(path: string, mayComeLater: boolean): string | und
   if (!existsSync(directory)) return `there is no directory ${directory}`
   if (mayComeLater && !existsSync(path)) return undefined
   try {
-    if (statSync(path).isDirectory()) return 'it is a directory'
+    const found = statSync(path)
+    if (found.isDirectory()) return 'it is a directory'
+    if (!found.isFile()) return 'it is no regular file'
     accessSync(path, constants.R_OK)
     return undefined
   } catch (error) {

@@ -4,6 +4,9 @@ import type { Log } from '@ambit/shared/log'
 import type { PodPlace } from '../pod.ts'
 import { parsePodsFile } from './pods-file.ts'
 
+/** Room for the most pods that a file may have, with long names and paths. */
+const MAX_BYTES = 8 * 1024 * 1024
+
 export interface PodsFileSourceOptions {
   readonly path: string
   readonly clock: Clock
@@ -20,7 +23,13 @@ export class PodsFileSource {
 
   constructor({ path, clock, log, onChange }: PodsFileSourceOptions) {
     this.#onChange = onChange
-    this.#file = new WatchedFile({ path, clock, log, load: (content) => this.#load(content.toString('utf8')) })
+    this.#file = new WatchedFile({
+      path,
+      clock,
+      log,
+      load: (content) => this.#load(content.toString('utf8')),
+      maxBytes: MAX_BYTES,
+    })
   }
 
   /** Rejects where the first load fails. */
