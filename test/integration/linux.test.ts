@@ -17,6 +17,7 @@ import { IN_POD_TABLE } from '../../ztunnel/src/linux/in-pod-rules.ts'
 import { nftGeneration } from '../../ztunnel/src/linux/nft-generation.ts'
 import { libcGetsockopt, SOL_TCP } from '../../ztunnel/src/linux/libc.ts'
 import { applyNft, digestOfTable } from '../../ztunnel/src/linux/nftables.ts'
+import { newFifo } from '../../shared/src/config-file/fifo-fixture.ts'
 import { eventually, TestMesh } from '../kit/index.ts'
 
 const PORT = 9_000
@@ -69,6 +70,10 @@ void t.test('namespaces, sockets and rules', async (t) => {
       t.throws(() => NetworkNamespace.open('/run/netns/there-is-none'), /there-is-none cannot be opened: there is no/)
       t.throws(() => NetworkNamespace.open('/etc/hostname'), /\/etc\/hostname is no network namespace/)
       t.throws(() => NetworkNamespace.open('/proc/self/ns/mnt'), /is no network namespace/)
+      t.throws(() => NetworkNamespace.open('/dev/zero'), /\/dev\/zero is no network namespace/)
+      const fifo = mesh.files.path('fifo')
+      newFifo(t, fifo)
+      t.throws(() => NetworkNamespace.open(fifo), /fifo is no network namespace/)
     })
 
     await t.test('a socket tells which namespace it is of', async (t) => {

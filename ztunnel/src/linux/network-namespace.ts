@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { whyNotRead } from '@ambit/shared/errors'
 import { checked, CLONE_NEWNET, libcIoctl, libcSetns } from './libc.ts'
 
@@ -104,7 +104,8 @@ export class NetworkNamespace {
 
 function opened(path: string): number {
   try {
-    return openSync(path, 'r')
+    // Of a FIFO it would otherwise wait for a writer, and this thread with it.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch (cause) {
     throw new Error(`${path} cannot be opened: ${whyNotRead(cause)}`, { cause })
   }
