@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import {
@@ -11,6 +11,7 @@ import {
   verifyServer,
   workloadCertificateFrom,
 } from '../../certificates/index.ts'
+import { newFifo } from '../../config-file/fifo-fixture.ts'
 import { FakeClock, systemClock } from '../../clock/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
 import { silentLog } from '../../log/index.ts'
@@ -130,6 +131,12 @@ void t.test('a Secret of the type kubernetes.io/tls will do, and an open key the
     code: 'bad-authority',
     message: /There is no directory .*none/,
   })
+  await rm(join(directory, 'ca.crt'))
+  newFifo(t, join(directory, 'ca.crt'))
+  await t.rejects(SigningDirectory.open(options), {
+    code: 'bad-authority',
+    message: /ca\.crt cannot be read: it is no regular file$/,
+  })
 })
 
 void t.test('a changed directory is reloaded; a bad change is reported and the last good material stays', async (t) => {
@@ -213,6 +220,9 @@ void t.test('a root of our own is made once, kept with mode 0600, and refused wh
   }
   await writeFile(key, generateKeyPair().privateKeyPem)
   await t.rejects(openSelfMadeRoot(options), { code: 'bad-authority', message: /does not belong/ })
+  await rm(key)
+  await symlink('/dev/zero', key)
+  await t.rejects(openSelfMadeRoot(options), { code: 'bad-authority', message: /it is no regular file$/ })
   t.equal(clock.pendingTimers, 0)
 })
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { chmod, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
   generateKeyPair,
@@ -9,6 +9,7 @@ import {
   type KeyPair,
 } from '../../certificates/index.ts'
 import { Repetition, type Clock } from '../../clock/index.ts'
+import { readRegularFile } from '../../config-file/index.ts'
 import { messageOf, whyNotRead } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
@@ -20,6 +21,8 @@ import type { SigningMaterial, SigningSource } from './signing-material.ts'
 /** A root is renewed when less than this share of its life is left (Istio's default). */
 const RENEWAL_SHARE = 0.2
 const RENEWAL_CHECK_MS = 3_600_000
+/** Longest file in bytes, as for all that holds certificates. */
+const MAX_FILE_BYTES = 1024 * 1024
 const FILES = { certificate: 'ca-cert.pem', privateKey: 'ca-key.pem', roots: 'root-cert.pem' } as const
 
 export interface SelfMadeRootOptions {
@@ -175,7 +178,7 @@ function warnOfOtherDomain(
 
 async function readText(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8')
+    return (await readRegularFile(path, MAX_FILE_BYTES)).toString('utf8')
   } catch (cause) {
     throw new CaError('bad-authority', `${path} cannot be read: ${whyNotRead(cause)}`, { cause })
   }

@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock/index.ts'
+import { readRegularFile } from '../../config-file/index.ts'
 import { messageOf, whyNotRead } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
@@ -134,9 +135,7 @@ async function checkKeyMode(path: string, refuses: boolean, log: Log): Promise<v
 
 async function read(path: string): Promise<string> {
   try {
-    const { size } = await stat(path)
-    if (size > MAX_FILE_BYTES) throw new Error(`it is longer than ${MAX_FILE_BYTES} bytes`)
-    return await readFile(path, 'utf8')
+    return (await readRegularFile(path, MAX_FILE_BYTES)).toString('utf8')
   } catch (cause) {
     throw new CaError('bad-authority', `${path} cannot be read: ${whyNotRead(cause)}`, { cause })
   }

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { newFifo } from '../../config-file/fifo-fixture.ts'
 import { FakeClock } from '../../clock/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
 import { silentLog } from '../../log/index.ts'
@@ -74,6 +75,7 @@ void t.test('nodes impersonate exactly their service accounts, workloads are who
 void t.test('every mistake of a file is named with its line', async (t) => {
   const directory = await temporaryDirectory(t)
   const path = join(directory, 'authorizer.yaml')
+  newFifo(t, join(directory, 'fifo'))
   const cases: [string, string, RegExp[]][] = [
     ['no YAML', 'nodes: [', [/line 1/]],
     ['empty', '', [/the file must be a map with nodes, workloads/]],
@@ -95,6 +97,7 @@ void t.test('every mistake of a file is named with its line', async (t) => {
   - name: f
     tokenFile: none.token
   - text
+  - {name: g, tokenFile: fifo}
 workloads:
   - token: another-token-long-enough
 nodse: []
@@ -113,8 +116,9 @@ nodse: []
         /line 11: tokenSha256 must be 64/,
         /line 13: the token file cannot be read: there is no such file/,
         /line 14: a node must be a map/,
-        /line 16: a service account must be a text/,
-        /line 17: the file has the unknown key "nodse"/,
+        /line 15: the token file cannot be read: it is no regular file/,
+        /line 17: a service account must be a text/,
+        /line 18: the file has the unknown key "nodse"/,
       ],
     ],
     ['not a list', 'nodes: {a: b}', [/line 1: nodes must be a list/]],
@@ -129,6 +133,10 @@ nodse: []
     t.match(error, { code: 'bad-authorizer' }, what)
     for (const reason of reasons) t.match(error, { message: reason }, what)
   }
+  await t.rejects(
+    FileAuthorizer.open({ path: '/dev/zero', trustDomain: TRUST_DOMAIN, clock: new FakeClock(), log: silentLog }),
+    { code: 'bad-authorizer', message: /cannot be read: it is no regular file$/ },
+  )
   await t.rejects(
     FileAuthorizer.open({
       path: join(directory, 'none'),

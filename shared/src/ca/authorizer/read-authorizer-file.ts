@@ -1,5 +1,5 @@
-import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { readRegularFile } from '../../config-file/index.ts'
 import { messageOf, whyNotRead } from '../../errors/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
 import { CaError } from '../ca-error.ts'
@@ -7,6 +7,7 @@ import { hashToken, type AuthorizerRules, type NodeRule, type WorkloadRule } fro
 import { YamlSource, type YamlNode } from './yaml-source.ts'
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
+const MAX_TOKEN_FILE_BYTES = 64 * 1024
 const MAX_RULES = 10_000
 const MAX_ACCOUNTS_PER_NODE = 4_096
 /** What can be tried out is no secret. */
@@ -112,7 +113,7 @@ class Reader {
   async #readTokenFile(node: YamlNode, path: string): Promise<string | undefined> {
     this.#tokenPaths.push(path)
     try {
-      const text = await readFile(path, 'utf8')
+      const text = (await readRegularFile(path, MAX_TOKEN_FILE_BYTES)).toString('utf8')
       return this.#checkToken(node, text.replace(/[\r\n]+$/u, ''))
     } catch (error) {
       this.#source.report(node, `the token file cannot be read: ${whyNotRead(error)}`)
@@ -143,9 +144,7 @@ function isIdentityPart(namespace: string, serviceAccount: string): boolean {
 
 async function readText(path: string): Promise<string> {
   try {
-    const { size } = await stat(path)
-    if (size > MAX_FILE_BYTES) throw new Error(`it is longer than ${MAX_FILE_BYTES} bytes`)
-    return await readFile(path, 'utf8')
+    return (await readRegularFile(path, MAX_FILE_BYTES)).toString('utf8')
   } catch (cause) {
     throw new CaError('bad-authorizer', `The authorizer file ${path} cannot be read: ${whyNotRead(cause)}`, { cause })
   }

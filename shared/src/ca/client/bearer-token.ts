@@ -1,9 +1,11 @@
-import { readFile } from 'node:fs/promises'
+import { readRegularFile } from '../../config-file/index.ts'
 import { whyNotRead } from '../../errors/index.ts'
 import { CaError } from '../ca-error.ts'
 
 /** Longest token in characters; a Kubernetes service-account token has some 1,200. */
 const MAX_TOKEN_LENGTH = 16 * 1024
+/** Longest file in bytes: a token and more line breaks than any editor leaves. */
+const MAX_FILE_BYTES = 64 * 1024
 
 /** Where the bearer token comes from; a file is read for every call, because tokens are rotated in place. */
 export type TokenSource = { readonly path: string } | { readonly value: string }
@@ -29,7 +31,7 @@ export async function readBearerToken(source: TokenSource | undefined): Promise<
 
 async function read(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8')
+    return (await readRegularFile(path, MAX_FILE_BYTES)).toString('utf8')
   } catch (cause) {
     throw new CaError('bad-token', `The token file ${path} cannot be read: ${whyNotRead(cause)}`, {
       cause,

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { CertificateManager } from '../../certificates/index.ts'
 import { FakeClock, systemClock } from '../../clock/index.ts'
+import { newFifo } from '../../config-file/fifo-fixture.ts'
 import { SpiffeId } from '../../identity/index.ts'
 import { silentLog } from '../../log/index.ts'
 import {
@@ -79,6 +80,29 @@ void t.test('roots and token are read for every call; what cannot be read leaves
   await t.rejects(client.fetch(wanted, forever), { code: 'signing', status: 'Unauthenticated' })
   client.close()
   await t.rejects(client.fetch(wanted, forever), { message: /closed/ })
+})
+
+void t.test('a FIFO or too much in place of token or roots fails the call, and holds no thread', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const [fifo, good, token] = ['fifo', 'good', 'token'].map((name) => join(directory, name)) as [string, string, string]
+  newFifo(t, fifo)
+  await writeFile(good, NODE_TOKEN)
+  await writeFile(token, 'x'.repeat(100_000))
+  const { clientFor } = await startCa(t, new TestSource(materialOf(root)))
+  const wanted = idOf('ns', 'a')
+  const tooLong = clientFor({ token: { path: token } }).fetch(wanted, forever)
+  await t.rejects(tooLong, { code: 'bad-token', message: /it is larger than 65536 bytes$/ })
+  for (const path of [fifo, '/dev/zero']) {
+    const client = clientFor({ token: { path } })
+    // More than libuv has threads.
+    const calls = await Promise.allSettled(Array.from({ length: 8 }, () => client.fetch(wanted, forever)))
+    for (const call of calls)
+      t.match(call, { reason: { code: 'bad-token', retryable: true, message: /it is no regular file$/ } })
+    const call = clientFor({ roots: path }).fetch(wanted, forever)
+    await t.rejects(call, { code: 'bad-roots', message: /it is no regular file$/ })
+  }
+  await rename(good, token)
+  t.ok(await clientFor({ token: { path: token } }).fetch(wanted, forever))
 })
 
 void t.test('addresses and headers are checked when the client is made', async (t) => {

@@ -1,6 +1,6 @@
-import { readFile, stat } from 'node:fs/promises'
 import { getCACertificates } from 'node:tls'
 import { parsePemChain } from '../../certificates/index.ts'
+import { readRegularFile } from '../../config-file/index.ts'
 import { messageOf, whyNotRead } from '../../errors/index.ts'
 import { CaError } from '../ca-error.ts'
 
@@ -21,9 +21,7 @@ export async function readRootCertificates(roots: string): Promise<string> {
 
 async function read(path: string): Promise<string> {
   try {
-    const { size } = await stat(path)
-    if (size > MAX_ROOTS_BYTES) throw new Error(`it is longer than ${MAX_ROOTS_BYTES} bytes`)
-    return await readFile(path, 'utf8')
+    return (await readRegularFile(path, MAX_ROOTS_BYTES)).toString('utf8')
   } catch (cause) {
     throw new CaError(
       'bad-roots',
