@@ -28,8 +28,16 @@ interface Watched {
   readonly until: (loaded: number, errors?: number) => Promise<void>
 }
 
-function watched(t: { teardown(end: () => void): void }, mayComeLater = false, clock: Clock = systemClock): Watched {
-  const directory = mkdtempSync(join(tmpdir(), 'ambit-file-'))
+type Teardown = { teardown(end: () => void): void }
+
+/** The file's directory is one below a temporary one; nothing is made there. */
+function watchedBelow(t: Teardown): Watched {
+  return watched(t, false, systemClock, 'below')
+}
+
+function watched(t: Teardown, mayComeLater = false, clock: Clock = systemClock, below = ''): Watched {
+  const temporary = mkdtempSync(join(tmpdir(), 'ambit-file-'))
+  const directory = join(temporary, below)
   const path = join(directory, 'file')
   const loaded: string[] = []
   const errors: string[] = []
@@ -46,7 +54,7 @@ function watched(t: { teardown(end: () => void): void }, mayComeLater = false, c
   const file = new WatchedFile({ path, clock, log, load, mayComeLater })
   t.teardown(() => {
     file.stop()
-    rmSync(directory, { recursive: true })
+    rmSync(temporary, { recursive: true })
   })
   const until = async (wanted: number, wantedErrors = 0): Promise<void> => {
     for (let i = 0; i < 500 && (loaded.length < wanted || errors.length < wantedErrors); i++) await setTimeout(10)
@@ -176,6 +184,26 @@ void t.test('a file that is too large is not read', async (t) => {
   await until(1, 1)
   t.match(errors, [/larger than 268435456 bytes/])
   t.same(loaded, ['one'])
+})
+
+void t.test('a directory that goes and comes again is followed on', async (t) => {
+  const { directory, loaded, errors, file, until } = watchedBelow(t)
+  mkdirSync(directory)
+  writeFileSync(join(directory, 'file'), 'one')
+  await file.start()
+  rmSync(directory, { recursive: true })
+  mkdirSync(directory)
+  writeFileSync(join(directory, 'file'), 'two')
+  await until(2)
+  renameSync(directory, `${directory}.old`)
+  await until(2, 1)
+  mkdirSync(directory)
+  writeFileSync(join(directory, 'file'), 'three')
+  await until(3)
+  writeFileSync(join(directory, 'file'), 'four')
+  await until(4)
+  t.same(loaded, ['one', 'two', 'three', 'four'])
+  t.match(errors, [/there is no such file/])
 })
 
 void t.test('what is no regular file is reported, and the next one is loaded', async (t) => {

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { existsSync, watch, type FSWatcher } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Clock, Timer } from '../clock/index.ts'
 import { whyNotRead } from '../errors/index.ts'
 import type { Log } from '../log/index.ts'
 import { stampOf, type FileStamp } from './file-stamp.ts'
 import { readRegularFileSync } from './read-regular-file.ts'
+import { WatchedDirectory } from './watched-directory.ts'
 
 /** How often a file that may have changed is looked at. */
 const LOOK_MS = 50
@@ -47,7 +48,7 @@ interface Change {
  */
 export class WatchedFile {
   readonly #options: WatchedFileOptions
-  #watcher: FSWatcher | undefined
+  #directory: WatchedDirectory | undefined
   /** Of the change that waits, if there is one. */
   #timer: Timer | undefined
   /** Of the state that was looked at last, where it had settled. */
@@ -64,14 +65,9 @@ export class WatchedFile {
   /** Resolves after the first load; rejects where that fails: there is no good state to keep. */
   async start(): Promise<void> {
     try {
-      this.#watcher = watch(dirname(this.#options.path), { persistent: false }, () => this.#changed())
-      this.#watcher.on('error', (error) => {
-        this.#options.log.warn('cannot watch the directory of a file; changes are not seen', {
-          path: this.#options.path,
-          error: error.message,
-        })
-      })
-      const { identity, writtenAt } = stampOf(this.#options.path)
+      const { path, clock, log } = this.#options
+      this.#directory = new WatchedDirectory({ path: dirname(path), clock, log, onChange: () => this.#changed() })
+      const { identity, writtenAt } = stampOf(path)
       await this.#load(this.#options.mayComeLater)
       // It is no news that it is not there. A file that is may be half written; the first stir looks at it again.
       if (writtenAt === undefined) this.#lastIdentity = identity
@@ -82,8 +78,8 @@ export class WatchedFile {
   }
 
   stop(): void {
-    this.#watcher?.close()
-    this.#watcher = undefined
+    this.#directory?.stop()
+    this.#directory = undefined
     this.#timer?.cancel()
     this.#timer = undefined
   }
@@ -117,7 +113,7 @@ export class WatchedFile {
     try {
       await this.#load()
     } catch (error) {
-      if (this.#watcher) this.#report(error)
+      if (this.#directory) this.#report(error)
     }
   }
 
