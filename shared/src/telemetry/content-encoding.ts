@@ -16,14 +16,26 @@ const ENCODINGS: ReadonlyMap<string, Encode> = new Map<string, Encode>([
   ['deflate', promisify(deflate)],
 ])
 
-/** The body in the best encoding that `Accept-Encoding` allows (RFC 9110 section 12.5.3), or as it is. */
-export async function encodeFor(
-  acceptEncoding: string | undefined,
-  body: Buffer,
-): Promise<{ readonly body: Buffer; readonly encoding: string | undefined }> {
-  const encoding = body.length < MIN_BYTES ? undefined : chooseEncoding(acceptEncoding ?? '')
-  const encode = encoding === undefined ? undefined : ENCODINGS.get(encoding)
-  return encode ? { body: await encode(body), encoding } : { body, encoding: undefined }
+/** A body for many clients: each encoding is made once, by the first who wants it. */
+export class EncodedBody {
+  readonly #body: Buffer
+  readonly #encoded = new Map<string, Promise<Buffer>>()
+
+  constructor(body: Buffer) {
+    this.#body = body
+  }
+
+  /** In the best encoding that `Accept-Encoding` allows (RFC 9110 section 12.5.3), or as it is. */
+  async for(
+    acceptEncoding: string | undefined,
+  ): Promise<{ readonly body: Buffer; readonly encoding: string | undefined }> {
+    const encoding = this.#body.length < MIN_BYTES ? undefined : chooseEncoding(acceptEncoding ?? '')
+    const encode = encoding === undefined ? undefined : ENCODINGS.get(encoding)
+    if (encoding === undefined || !encode) return { body: this.#body, encoding: undefined }
+    const encoded = this.#encoded.get(encoding) ?? encode(this.#body)
+    this.#encoded.set(encoding, encoded)
+    return { body: await encoded, encoding }
+  }
 }
 
 /** The encoding with the highest q above 0 and not below that of identity where it is named; undefined for identity. */

@@ -1,9 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock/index.ts'
 import { messageOf, whyNotListening } from '../errors/index.ts'
 import { formatSocketAddress, type SocketAddress } from '../io/index.ts'
 import type { Log } from '../log/index.ts'
+import { ConnectionSlots } from './connection-slots.ts'
+import { RequestGate } from './request-gate.ts'
 import { TelemetryError } from './telemetry-error.ts'
 
 /** One answer. A string or bytes with its type. */
@@ -32,7 +35,7 @@ export interface HttpEndpointOptions {
   readonly handler: HttpHandler
   readonly log: Log
   readonly clock: Clock
-  /** Open connections; further ones are closed at once. Default 100. */
+  /** Open connections at each address; for a further one the oldest that asks nothing goes. Default 100. */
   readonly maxConnections?: number
 }
 
@@ -55,7 +58,7 @@ export function text(status: number, body: string): HttpReply {
 
 /**
  * A small HTTP/1.1 server for operators and probes: GET and POST without bodies, bounded in headers, time, connections
- * and body. Errors of the handler become a 500 with their text.
+ * and body, one request of each connection at a time. Errors of the handler become a 500 with their text.
  */
 export class HttpEndpoint {
   readonly #servers: readonly Server[]
@@ -115,10 +118,23 @@ function newServer(options: HttpEndpointOptions): Server {
     connectionsCheckingInterval: 500,
   }
   const server = createServer(limits, (request, response) => {
+    const connection: Duplex = request.socket
+    if (connection instanceof RequestGate) connection.admit(request, response)
     void answer(options, request, response, () => !server.listening)
   })
-  server.maxConnections = options.maxConnections ?? 100
+  serveThroughGates(server, new ConnectionSlots(options.maxConnections ?? 100))
   return server
+}
+
+/** Node's server takes any Duplex for a connection; its timeouts work only where it has the listening socket itself. */
+function serveThroughGates(server: Server, slots: ConnectionSlots): void {
+  const serve = server.listeners('connection')
+  server.removeAllListeners('connection')
+  server.on('connection', (socket: Socket) => {
+    const connection = new RequestGate(socket)
+    slots.take(connection)
+    for (const listener of serve) Reflect.apply(listener, server, [connection])
+  })
 }
 
 function listening(server: Server, { address, port }: SocketAddress): Promise<void> {

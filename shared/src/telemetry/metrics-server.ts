@@ -1,10 +1,13 @@
-import { encodeFor } from './content-encoding.ts'
+import { EncodedBody } from './content-encoding.ts'
 import { HttpEndpoint, text, type HttpEndpointOptions, type HttpHandler } from './http-endpoint.ts'
 
 const OPEN_METRICS = 'application/openmetrics-text;charset=utf-8;version=1.0.0'
 const PLAIN = 'text/plain; charset=utf-8'
 
-/** `/metrics` and `/stats/prometheus` (port 15020), any method. `render` gives the OpenMetrics text of the moment. */
+/**
+ * `/metrics` and `/stats/prometheus` (port 15020), any method. `render` gives the OpenMetrics text of the moment; who asks
+ * while it is being made gets the same, so that any number of clients costs no more than one.
+ */
 export function serveMetrics(
   render: () => string | Promise<string>,
   options: Omit<HttpEndpointOptions, 'handler'>,
@@ -13,9 +16,19 @@ export function serveMetrics(
 }
 
 function metricsHandler(render: () => string | Promise<string>): HttpHandler {
+  let underWay: Promise<EncodedBody> | undefined
+  const make = async (): Promise<EncodedBody> => {
+    try {
+      const text = await Promise.try(render)
+      return new EncodedBody(Buffer.from(text))
+    } finally {
+      underWay = undefined
+    }
+  }
   return async ({ path, headers }) => {
     if (path !== '/metrics' && path !== '/stats/prometheus') return text(404, 'not found\n')
-    const { body, encoding } = await encodeFor(headers['accept-encoding']?.toString(), Buffer.from(await render()))
+    underWay ??= make()
+    const { body, encoding } = await (await underWay).for(headers['accept-encoding']?.toString())
     return {
       status: 200,
       contentType: metricsContentType(headers.accept),
