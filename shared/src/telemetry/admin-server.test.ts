@@ -134,6 +134,25 @@ void t.test('what changes something is POST only, and not from a web page', asyn
   t.same(calls, ['shutdown'])
 })
 
+void t.test('nothing is done for a web page, be it that it only asks', async (t) => {
+  const { port, calls } = await kit(t)
+  const acting = '/debug/pprof/heap/profiling?activate=true'
+  for (const path of ['/', '/config_dump', '/debug/pprof/profile', '/debug/pprof/heap', acting]) {
+    for (const header of [
+      'origin: http://evil.test',
+      'origin: null',
+      'sec-fetch-site: cross-site',
+      'sec-fetch-site: same-site',
+      'sec-fetch-site: x',
+    ])
+      t.same(brief(await ask(port, 'GET', path, header)), [403, PLAIN, 'not from a web page\n'], `${path} ${header}`)
+  }
+  t.equal((await ask(port, 'GET', '/debug/pprof/heap')).status, 409, 'heap profiling is still off')
+  for (const site of ['none', 'same-origin'])
+    t.equal((await ask(port, 'GET', '/config_dump', `sec-fetch-site: ${site}`)).status, 200, site)
+  t.same(calls, [])
+})
+
 void t.test('nothing is shown under another name than this machine’s own (DNS rebinding)', async (t) => {
   const { port, calls } = await kit(t)
   for (const path of ['/', '/config_dump', '/quitquitquit']) {

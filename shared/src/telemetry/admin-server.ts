@@ -42,6 +42,7 @@ export function serveAdmin(options: AdminOptions): Promise<HttpEndpoint> {
   ])
   const handler: Route = (request) => {
     if (!isLocal(request.headers.host)) return text(403, 'ask for localhost, 127.0.0.1 or [::1]\n')
+    if (isFromPage(request.headers)) return text(403, 'not from a web page\n')
     return routes.get(request.path)?.(request) ?? text(404, 'not found\n')
   }
   return HttpEndpoint.listen({ ...options, handler })
@@ -52,11 +53,20 @@ function isLocal(host: string | undefined): boolean {
   return host === undefined || /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i.test(host)
 }
 
-/** POST only, and not from a page in the browser of an operator who forwards the port. */
+/**
+ * Asked by a page in the browser of an operator who forwards the port. It cannot read the answer, but a GET acts, too: a
+ * profile slows the proxy down. Our own page has no scripts and no forms, so it sends no `Origin`; an image of another's
+ * page sends none either, but (Fetch Metadata) says where it comes from.
+ */
+function isFromPage(headers: HttpRequest['headers']): boolean {
+  const site = headers['sec-fetch-site'] ?? 'none'
+  return headers.origin !== undefined || (site !== 'none' && site !== 'same-origin')
+}
+
+/** POST only: what follows links and looks ahead changes nothing. */
 function posted(help: string, route: Route): Route {
   return (request) => {
     if (request.method !== 'POST') return { ...text(405, `method not allowed\n${help}`), headers: { allow: 'POST' } }
-    if (request.headers.origin !== undefined) return text(403, 'not from a web page\n')
     return route(request)
   }
 }
