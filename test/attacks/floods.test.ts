@@ -15,6 +15,7 @@ import {
   goaway,
   headers,
   literal,
+  NEWEST,
   PADDED,
   ping,
   reset,
@@ -111,6 +112,66 @@ attack('RST_STREAM on a stream that is closed', calm, async (peer) => {
   await peer.send(headers(1, CONNECT))
   await peer.flood(MANY, () => reset(1))
 })
+
+// On a stream that we reset ourselves, for the peer may not know yet; but not for ever.
+const MALFORMED = connectBlock('echo:1', literal('X-A', 'b'))
+const dropped = { ends: Code.calm, tunnels: 0 } as const
+const OVERSIZED = Buffer.concat([literal('a', 'c'.repeat(3900), true), Buffer.alloc(20, NEWEST)])
+const endless = { burst: MANY, perSecond: MANY } as const
+
+attack('HEADERS on a stream that we reset', dropped, async (peer) => {
+  await peer.send(headers(1, MALFORMED))
+  await peer.flood(MANY, () => headers(1, literal('x-a', 'b', true)))
+})
+
+attack(
+  'header lists above the limit on a stream that we reset',
+  { ...dropped, limits: { idleFrames: endless } },
+  async (peer) => {
+    await peer.send(headers(1, MALFORMED))
+    await peer.flood(2000, () => headers(1, OVERSIZED), 10)
+  },
+)
+
+attack(
+  'header lists above the limit on streams that are refused',
+  { ends: Code.calm, tunnels: DEFAULT_LIMITS.maxConcurrentStreams, limits: { earlyResets: endless } },
+  async (peer, _victim, t) => {
+    const { maxConcurrentStreams, causedResets } = DEFAULT_LIMITS
+    const pending = Array.from({ length: maxConcurrentStreams }, (_, i) =>
+      headers(1 + 2 * i, connectBlock('pending:1')),
+    )
+    await peer.send(...pending)
+    await peer.flood(2000, (i) => headers(1 + 2 * (maxConcurrentStreams + i), OVERSIZED), 10)
+    t.ok(peer.resets.length <= causedResets.burst, `${peer.resets.length} of them`)
+  },
+)
+
+attack('DATA on a stream that we reset, beyond its window', dropped, async (peer) => {
+  await peer.send(headers(1, MALFORMED))
+  await peer.flood(10_000, () => data(1, Buffer.alloc(16_384)), 10)
+})
+
+attack('DATA with END_STREAM over and over on a stream that we reset', dropped, async (peer) => {
+  await peer.send(headers(1, MALFORMED))
+  await peer.flood(MANY, () => data(1, '', END_STREAM))
+})
+
+attack(
+  'DATA that was under way to streams that we reset is no fault of the peer',
+  { ends: 'tolerated', tunnels: 0 },
+  async (peer, _victim, t) => {
+    const { streamWindowBytes } = DEFAULT_LIMITS
+    for (const stream of [1, 3, 5]) {
+      await peer.send(headers(stream, MALFORMED))
+      await peer.flood(streamWindowBytes / 16_384, () => data(stream, Buffer.alloc(16_384)), 10)
+      await peer.send(data(stream, '', END_STREAM))
+    }
+    t.equal(peer.resets.length, 3)
+    await peer.send(ping())
+    t.ok(await eventually(() => peer.of(Type.ping).length === 1), 'it is served on')
+  },
+)
 
 attack('WINDOW_UPDATE by one', calm, async (peer) => {
   await peer.send(headers(1, CONNECT))

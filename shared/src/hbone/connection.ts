@@ -51,7 +51,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly #dispatch: FrameDispatch
   readonly #reader: FrameReader
   readonly #watch: PeerWatch
-  readonly #resets = new ResetMemory()
+  readonly #resets: ResetMemory
   readonly #turn = new ReadingTurn()
   readonly #lingering = new Set<TunnelStream>()
   readonly #resolveClosed: () => void
@@ -69,6 +69,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.leftovers = options.leftovers
     this.#port = port
     this.guard = new AbuseGuard(limits, clock)
+    this.#resets = new ResetMemory(limits.streamWindowBytes)
     this.send = new SendScheduler({
       clock,
       port,
@@ -211,9 +212,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     else if (this.role === 'server') this.#onRequest(streamId, fields, endStream, tooLarge)
     else if (this.ids.isIdle(streamId)) {
       throw new ConnectionError(ErrorCode.protocolError, `HEADERS on stream ${streamId}, which was not opened`)
+    } else {
+      // The answer to a stream that we have given up: one for each is ordinary, many more are not.
+      this.guard.lateAnswer()
+      this.#dropHeaders(tooLarge)
     }
-    // Otherwise the answer to a stream that we have given up: one for each is ordinary, many more are not.
-    else this.guard.lateAnswer()
   }
 
   onSettings(): void {
@@ -245,6 +248,11 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   wasReset(streamId: number): boolean {
     return this.#resets.has(streamId)
+  }
+
+  lateData(streamId: number, length: number, endStream: boolean): void {
+    if (!this.#resets.takeData(streamId, length, endStream))
+      throw new ConnectionError(ErrorCode.enhanceYourCalm, 'the peer sends on after the reset of a stream')
   }
 
   resetStream(streamId: number, h2Code: number): void {
@@ -300,7 +308,12 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   #onRequest(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
     if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocolError, `a client opens stream ${streamId}`)
     if (streamId <= this.ids.highest) {
-      if (this.#resets.has(streamId)) return
+      if (this.#resets.has(streamId)) {
+        // Trailers, perhaps, sent before our reset was read: once for a stream.
+        this.guard.idleFrame()
+        this.#dropHeaders(tooLarge)
+        return
+      }
       // An id that was passed over is closed as well, but HEADERS on it would open a stream below one that is open, for which
       // §5.1.1 demands PROTOCOL_ERROR; on a stream that was used §5.1 allows STREAM_CLOSED, which says more.
       const code = this.ids.wasPassedOver(streamId) ? ErrorCode.protocolError : ErrorCode.streamClosed
@@ -310,12 +323,18 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     if (streamId > this.#lastAcceptedId || this.streams.size >= this.limits.maxConcurrentStreams) {
       // Costs the peer as much as a stream that it resets itself.
       this.guard.peerReset(false)
+      this.#dropHeaders(tooLarge)
       this.sendReset(streamId, ErrorCode.refusedStream)
       return
     }
     const stream = this.#addStream(streamId)
     if (endStream) stream.receiveEnd()
     this.#options.hooks.onRequest(stream, fields, tooLarge)
+  }
+
+  /** A list for nobody. One above the limit, which the peer knows, costs it as much as where it makes us reset a stream. */
+  #dropHeaders(tooLarge: boolean): void {
+    if (tooLarge) this.guard.causedReset()
   }
 
   /** The response on a client; trailers otherwise, of which only the end matters here. */

@@ -38,6 +38,8 @@ export interface FrameHost {
   readonly ids: StreamIds
   /** We reset that stream not long ago: the peer may not know yet. */
   wasReset(streamId: number): boolean
+  /** DATA on such a stream. Throws where it is more than can have been under way. */
+  lateData(streamId: number, length: number, endStream: boolean): void
   resetStream(streamId: number, h2Code: number): void
   /** A complete header list on a stream; `tooLarge` when it was above our limit. */
   onHeaders(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void
@@ -167,7 +169,7 @@ export class FrameDispatch implements FrameSink {
     this.#stream = undefined
     const stream = this.#host.streams.get(streamId)
     if (stream === undefined || stream.remoteEnded) {
-      this.#refuseData(streamId)
+      this.#refuseData(streamId, length, (flags & Flag.endStream) !== 0)
       return
     }
     if (!stream.receive(length)) {
@@ -180,9 +182,10 @@ export class FrameDispatch implements FrameSink {
   }
 
   /** DATA where none may be: on a stream that was never opened, or one that is over. */
-  #refuseData(streamId: number): void {
+  #refuseData(streamId: number, length: number, endStream: boolean): void {
     if (this.#host.ids.isIdle(streamId)) throw violation(`DATA on stream ${streamId}, which is idle`)
-    this.#refuse(streamId, ErrorCode.streamClosed)
+    if (this.#host.wasReset(streamId)) this.#host.lateData(streamId, length, endStream)
+    else this.#refuse(streamId, ErrorCode.streamClosed)
   }
 
   /** A stream error; nothing where we reset the stream not long ago. */
