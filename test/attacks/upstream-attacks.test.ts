@@ -239,6 +239,38 @@ hostile(
 )
 
 hostile(
+  'DATA instead of the answer, a window full of it, costs that request only',
+  1,
+  onRequest((stream) => Array.from({ length: 250 }, () => data(stream, Buffer.alloc(16_000)))),
+  async (user, port, t, upstream) => {
+    t.same(await outcomes(user, port, 3), ['h2', 'h2', 'h2'])
+    await isResetOnly(t, upstream, 3)
+  },
+)
+
+hostile(
+  'DATA after an interim response',
+  1,
+  onRequest((stream) => [headers(stream, literal(':status', '103')), data(stream, 'x', END_STREAM)]),
+  async (user, port, t, upstream) => {
+    t.same(await outcomes(user, port, 1), ['h2'])
+    await isResetOnly(t, upstream, 1)
+  },
+)
+
+/** Its streams are reset with PROTOCOL_ERROR, and the connection goes on until it is closed here. */
+async function isResetOnly(t: Test, { peers }: Upstream, streams: number): Promise<void> {
+  const [peer] = peers
+  t.ok(await eventually(() => peer?.resets.length === streams), 'each is reset')
+  t.ok(
+    peer?.resets.every(({ code }) => code === Code.protocol),
+    'with PROTOCOL_ERROR',
+  )
+  t.equal(peer?.goawayCode, undefined)
+  peer?.destroy()
+}
+
+hostile(
   'no SETTINGS at all',
   3,
   () => {},

@@ -172,6 +172,12 @@ export class FrameDispatch implements FrameSink {
       this.#refuseData(streamId, length, (flags & Flag.endStream) !== 0)
       return
     }
+    // A response begins with HEADERS (§8.1); nobody could take this DATA for as long as we wait for them.
+    if (this.#host.role === 'client' && stream.head !== undefined) {
+      this.#host.guard.causedReset()
+      this.#host.resetStream(streamId, ErrorCode.protocolError)
+      return
+    }
     if (!stream.receive(length)) {
       this.#host.guard.causedReset()
       this.#host.resetStream(streamId, ErrorCode.flowControlError)
