@@ -10,6 +10,11 @@ export interface HpackDecoderOptions {
   readonly maxHeaderListBytes: number
   /** Above this the peer must go: HpackError `header-list-too-large`. Default 4 × maxHeaderListBytes. */
   readonly hardMaxHeaderListBytes?: number
+  /**
+   * Likewise above so many fields. The octets allow thousands of tiny ones, each of which costs as much work as a long one.
+   * Default 1024.
+   */
+  readonly hardMaxFields?: number
 }
 
 export interface DecodedHeaders {
@@ -28,13 +33,20 @@ export class HpackDecoder {
   readonly #table: DynamicTable
   readonly #maxHeaderListBytes: number
   readonly #hardMaxHeaderListBytes: number
+  readonly #hardMaxFields: number
   readonly #maxTableSize: number
 
-  constructor({ maxTableSize, maxHeaderListBytes, hardMaxHeaderListBytes }: HpackDecoderOptions) {
+  constructor({
+    maxTableSize,
+    maxHeaderListBytes,
+    hardMaxHeaderListBytes = 4 * maxHeaderListBytes,
+    hardMaxFields = 1024,
+  }: HpackDecoderOptions) {
     this.#maxTableSize = maxTableSize
     this.#table = new DynamicTable(maxTableSize)
     this.#maxHeaderListBytes = maxHeaderListBytes
-    this.#hardMaxHeaderListBytes = hardMaxHeaderListBytes ?? 4 * maxHeaderListBytes
+    this.#hardMaxHeaderListBytes = hardMaxHeaderListBytes
+    this.#hardMaxFields = hardMaxFields
   }
 
   /** Bytes held for the peer between blocks. */
@@ -51,11 +63,13 @@ export class HpackDecoder {
     this.#readResizes(reader)
     const headers: HeaderField[] = []
     let bytes = 0
-    while (!reader.done) {
+    for (let fields = 1; !reader.done; fields++) {
+      if (fields > this.#hardMaxFields) throw listTooLarge(`has more than ${this.#hardMaxFields} fields`)
       const wanted = bytes <= this.#maxHeaderListBytes
       const field = this.#readField(reader, wanted)
       bytes += typeof field === 'number' ? field : fieldBytes(field[0], field[1])
-      if (bytes > this.#hardMaxHeaderListBytes) throw listTooLarge(this.#hardMaxHeaderListBytes)
+      if (bytes > this.#hardMaxHeaderListBytes)
+        throw listTooLarge(`expands to more than ${this.#hardMaxHeaderListBytes} bytes`)
       if (typeof field !== 'number' && bytes <= this.#maxHeaderListBytes) headers.push(field)
     }
     const tooLarge = bytes > this.#maxHeaderListBytes
@@ -104,6 +118,6 @@ function isResize(octet: number): boolean {
   return octet >= 0x20 && octet < 0x40
 }
 
-function listTooLarge(limit: number): HpackError {
-  return new HpackError('header-list-too-large', `A header block expands to more than ${limit} bytes`)
+function listTooLarge(how: string): HpackError {
+  return new HpackError('header-list-too-large', `A header block ${how}`)
 }

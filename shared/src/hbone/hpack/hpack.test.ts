@@ -3,6 +3,7 @@ import { duplexPair, type Duplex } from 'node:stream'
 import * as fc from 'fast-check'
 import t from 'tap'
 import { BlockReader } from './block-reader.ts'
+import { DynamicTable } from './dynamic-table.ts'
 import { encodeHeaders, HpackDecoder, HpackError, type HeaderField } from './index.ts'
 import { fields, hex, RFC_CONVERSATIONS } from './rfc-7541-vectors.ts'
 
@@ -151,11 +152,42 @@ void t.test(
     const d = decoder(4096, 65_536)
     d.decode(Buffer.concat([hex('40 01 61 7f a1 1e'), Buffer.alloc(4000, 'x')]))
     t.throws(() => d.decode(Buffer.alloc(16_000, 0xbe)), { code: 'header-list-too-large' })
-    const patient = new HpackDecoder({ maxTableSize: 4096, maxHeaderListBytes: 65_536, hardMaxHeaderListBytes: 1e9 })
+    const patient = new HpackDecoder({
+      maxTableSize: 4096,
+      maxHeaderListBytes: 65_536,
+      hardMaxHeaderListBytes: 1e9,
+      hardMaxFields: 1e9,
+    })
     patient.decode(Buffer.concat([hex('40 01 61 7f a1 1e'), Buffer.alloc(4000, 'x')]))
     t.same(patient.decode(Buffer.alloc(16_000, 0xbe)), { headers: [], tooLarge: true })
   },
 )
+
+void t.test('a list of more than 1024 fields ends the connection, however short they are', async (t) => {
+  const tiny = hex('40 00 00') // no name, no value, kept
+  const times = (count: number) => Buffer.concat(Array.from({ length: count }, () => tiny))
+  t.equal(decoder().decode(times(1024)).headers.length, 1024)
+  t.throws(() => decoder().decode(times(1025)), { code: 'header-list-too-large' })
+})
+
+void t.test('a table names the latest fields by their age, also after many evictions', async (t) => {
+  const table = new DynamicTable(40 * 10)
+  for (let i = 0; i < 1000; i++) {
+    const number = `${i}`.padStart(7, '0')
+    table.insert(['n', number])
+    // Now and then most of it goes at once.
+    if (i % 177 === 0) {
+      table.resize(40)
+      t.equal(table.at(2), undefined)
+      table.resize(40 * 10)
+    }
+    const kept = Math.min((i % 177) + 1, 10)
+    t.equal(table.at(1)?.[1], number)
+    t.equal(Number(table.at(kept)?.[1]), i - kept + 1)
+    t.equal(table.at(kept + 1), undefined)
+    t.equal(table.bytes, 40 * kept)
+  }
+})
 
 // An encoder and a decoder that are not ours: nghttp2, inside node:http2.
 
