@@ -182,7 +182,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       this.#reader.feed(slab, start, end)
       this.delivery.batchEnded(more)
       const isContended = this.contention.isPresent
-      if (this.#turn.isOver(this.#reader.frames, end - start, isContended)) this.#letOthers()
+      const { headerBytes } = this.#dispatch
+      if (this.#turn.isOver(this.#reader.frames, headerBytes, end - start, isContended)) this.#letOthers()
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error
       this.#fail(error)

@@ -67,6 +67,8 @@ export class FrameDispatch implements FrameSink {
   readonly #maxHeaderBytes: number
   readonly peer: PeerSettings
   hasSettings = false
+  /** Octets of header blocks decoded. */
+  headerBytes = 0
   /** The header block that CONTINUATION must go on with before anything else. */
   #block: HeaderBlock | undefined
   /** The stream of the DATA frame being received; undefined where nobody wants it. */
@@ -278,6 +280,7 @@ export class FrameDispatch implements FrameSink {
 
   /** Decoded whatever becomes of the stream: the compression state is the connection's. */
   #decode(streamId: number, block: Buffer, endStream: boolean): void {
+    this.headerBytes += block.length
     try {
       const { headers, tooLarge } = this.#hpack.decode(block)
       this.#host.onHeaders(streamId, headers, endStream, tooLarge)

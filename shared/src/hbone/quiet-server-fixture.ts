@@ -5,6 +5,7 @@ import { silentLog } from '../log/index.ts'
 import { HboneConnection } from './connection.ts'
 import { CLIENT_PREFACE, Flag, FRAME_HEADER_BYTES, FrameType } from './frames.ts'
 import { connectRequestBlock } from './header-block.ts'
+import type { HeaderField } from './hpack/index.ts'
 import { Leftovers } from './leftovers.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
@@ -81,8 +82,8 @@ export async function quietServer(io: ByteIo, roundTripMs = 0): Promise<QuietSer
   return { connection, port, clock, streams, bring, credit }
 }
 
-export function request(streamId: number): Buffer {
-  return frame(FrameType.headers, Flag.endHeaders, streamId, connectRequestBlock('10.0.0.2:80', []))
+export function request(streamId: number, headers: readonly HeaderField[] = []): Buffer {
+  return frame(FrameType.headers, Flag.endHeaders, streamId, connectRequestBlock('10.0.0.2:80', headers))
 }
 
 export function data(streamId: number, length: number): Buffer {

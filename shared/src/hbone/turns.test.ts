@@ -25,6 +25,28 @@ void t.test('a peer with many tiny frames is not read until the others had their
   }
 })
 
+void t.test('nor is one with large header blocks, or with many TLS records', async (t) => {
+  for (const io of bothIos()) {
+    const { connection, port, clock, bring } = await quietServer(io)
+    bring(request(1))
+    let requests = 0
+    for (; requests < 100 && !port.isPaused; requests++) bring(request(3 + 2 * requests, [['a', 'b'.repeat(16_384)]]))
+    t.equal(requests, 8, '128 KiB of header blocks at once')
+    await turn()
+    t.notOk(port.isPaused)
+
+    const octets = data(1, 2000)
+    let read = 0
+    while (read < octets.length && !port.isPaused) bring(octets.subarray(read, ++read))
+    t.equal(read, 1024, 'records of one octet')
+    await turn()
+    t.notOk(port.isPaused)
+    t.equal(connection.state, 'open')
+    connection.destroy()
+    t.equal(clock.pendingTimers, 0)
+  }
+})
+
 void t.test('beside small messages bulk has less under way, and is read in smaller portions', async (t) => {
   const { streamWindowBytes } = DEFAULT_LIMITS
   for (const [io, roundTripMs] of bothIos().flatMap((io) => [0, 3, CLOCK_SET_BACK].map((ms) => [io, ms] as const))) {
