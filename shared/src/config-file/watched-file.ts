@@ -43,8 +43,8 @@ interface Change {
 /**
  * A file that is loaded at start and again whenever it changes and nobody writes to it any more; a file that was complete
  * when it was moved to its place is not waited for. A bad edit is reported and what was loaded before stays; so does it where
- * nothing is left of a file: an editor that was stopped, or a full disk; what is no regular file is a bad edit. The directory is watched, so that editors' renames
- * and Kubernetes' symlink swaps are seen.
+ * nothing is left of a file (an editor that was stopped, or a full disk), or something else than a file stands there. The
+ * directory is watched, so that editors' renames and Kubernetes' symlink swaps are seen.
  */
 export class WatchedFile {
   readonly #options: WatchedFileOptions

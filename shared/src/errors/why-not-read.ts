@@ -1,4 +1,4 @@
-import { messageOf } from './mesh-error.ts'
+import { reasonByCode } from './reason-by-code.ts'
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
@@ -13,6 +13,5 @@ const REASONS: Readonly<Record<string, string>> = {
  * of the system's common answers keeps its own words.
  */
 export function whyNotRead(thrown: unknown): string {
-  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
-  return REASONS[code] ?? messageOf(thrown)
+  return reasonByCode(thrown, REASONS)
 }

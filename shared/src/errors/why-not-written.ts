@@ -1,4 +1,4 @@
-import { messageOf } from './mesh-error.ts'
+import { reasonByCode } from './reason-by-code.ts'
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such directory',
@@ -14,6 +14,5 @@ const REASONS: Readonly<Record<string, string>> = {
  * a temporary file beside it. What is not of the system's common answers keeps its own words.
  */
 export function whyNotWritten(thrown: unknown): string {
-  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
-  return REASONS[code] ?? messageOf(thrown)
+  return reasonByCode(thrown, REASONS)
 }

@@ -10,6 +10,7 @@ import type { PodProxy } from './pod-proxy.ts'
 const DIAL_TIMEOUT_MS = 10_000
 /** Windows of ports that are looked through before all ports are. */
 const WINDOWS = 3
+const NO_PORT = 'EADDRNOTAVAIL'
 
 const WITHOUT_PROBES = { keepAlive: undefined, userTimeoutMs: undefined }
 
@@ -24,7 +25,8 @@ interface DialOptions {
 
 /**
  * A connection from inside the pod's namespace, marked so that the redirection leaves it alone. With `source` it comes
- * from that address (the client's), which the pod does not own. Rejects with IoError.
+ * from that address (the client's), which the pod does not own. Rejects with IoError. The local port is looked for in a few
+ * windows first, and among all seldom (see ScarcePorts).
  */
 export async function dialFromPod(proxy: PodProxy, to: SocketAddress, options: DialOptions = {}): Promise<TcpEnd> {
   const { scarcePorts } = proxy
@@ -34,7 +36,7 @@ export async function dialFromPod(proxy: PodProxy, to: SocketAddress, options: D
     try {
       return await connectOnce(proxy, to, options, Math.floor(proxy.context.random() * PORT_WINDOWS))
     } catch (error) {
-      if (!(error instanceof IoError && error.errno === NO_PORT)) throw error
+      if (!lacksPort(error)) throw error
     }
   }
   if (isScarce)
@@ -45,12 +47,14 @@ export async function dialFromPod(proxy: PodProxy, to: SocketAddress, options: D
   try {
     return await connectOnce(proxy, to, options)
   } catch (error) {
-    if (error instanceof IoError && error.errno === NO_PORT) scarcePorts.add(options.source, to)
+    if (lacksPort(error)) scarcePorts.add(options.source, to)
     throw error
   }
 }
 
-const NO_PORT = 'EADDRNOTAVAIL'
+function lacksPort(error: unknown): boolean {
+  return error instanceof IoError && error.errno === NO_PORT
+}
 
 /** Within one of the PORT_WINDOWS where one is given. */
 function connectOnce(proxy: PodProxy, to: SocketAddress, options: DialOptions, portWindow?: number): Promise<TcpEnd> {
