@@ -209,7 +209,9 @@ export class SendScheduler {
 
   /** The stream is over: it has no turn to come. One that waited on would never go while the peer gives no credit. */
   forget(source: SendSource): void {
-    if (source.waitsFor === 'turn') this.#turns.splice(this.#turns.indexOf(source), 1)
+    // A scheduler that has finished has let go of all of them already.
+    const at = source.waitsFor === 'turn' ? this.#turns.indexOf(source) : -1
+    if (at >= 0) this.#turns.splice(at, 1)
     source.waitsFor = 'nothing'
   }
 
