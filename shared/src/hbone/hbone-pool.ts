@@ -1,7 +1,7 @@
 import type { Clock } from '../clock/index.ts'
 import type { ByteIo } from '../io/index.ts'
 import type { Log } from '../log/index.ts'
-import type { ClientTls, OutgoingTunnel, TunnelRequest } from './client-connection.ts'
+import type { OutgoingTunnel, TunnelRequest } from './client-connection.ts'
 import { connectHbone } from './connect-hbone.ts'
 import { HboneError } from './hbone-error.ts'
 import type { Leftovers } from './leftovers.ts'
@@ -130,16 +130,9 @@ export class HbonePool {
     this.#keys.clear()
   }
 
-  /** Ends every connection whose credentials (as given by `tls()`) are chosen, and its tunnels with `reason`; how many. */
-  destroyWhere(chosen: (tls: ClientTls) => boolean, reason: HboneError): number {
-    let count = 0
-    for (const pooled of this.#connections) {
-      const { tls } = pooled
-      if (tls === undefined || !chosen(tls)) continue
-      pooled.destroy(reason)
-      count++
-    }
-    return count
+  /** The connections of the moment, those included that are being made: with no `tls` before their peer was accepted. */
+  connections(): readonly Pick<PooledConnection, 'tls' | 'destroy'>[] {
+    return [...this.#connections]
   }
 
   #addWaiter(): void {

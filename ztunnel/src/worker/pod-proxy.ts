@@ -129,10 +129,15 @@ export class PodProxy {
     this.#policy.meshChanged()
   }
 
-  /** After a change of the revocation lists: tunnels with peers that are revoked now are ended. */
-  recheckRevocation(): void {
-    for (const [tunnel, tls] of this.#tunnels) if (tls.isRevoked()) tunnel.destroy(revokedPeer())
-    this.pool.destroyWhere((tls) => tls instanceof PeerTls && tls.isRevoked(), revokedPeer())
+  /** After a change of the revocation lists: tunnels with peers that are revoked now are ended soon. */
+  revocationsChanged(): void {
+    const { recheck } = this.context
+    recheck.add(this.#tunnels.keys(), (tunnel) => {
+      if (this.#tunnels.get(tunnel)?.isRevoked()) tunnel.destroy(revokedPeer())
+    })
+    recheck.add(this.pool.connections(), (pooled) => {
+      if (pooled.tls instanceof PeerTls && pooled.tls.isRevoked()) pooled.destroy(revokedPeer())
+    })
   }
 
   /** A tunnel of a peer, for drain and destruction; forgets it by itself when it closes. */

@@ -1,8 +1,4 @@
 import type { Clock } from '@ambit/shared/clock'
-import type { TrackedConnection } from './open-connections.ts'
-
-/** Asks about one connection again, and closes it where it is refused now. */
-export type Ask = (connection: TrackedConnection) => void
 
 export interface RecheckOptions {
   readonly clock: Clock
@@ -16,22 +12,23 @@ const SLICE_MS = 4
 const SLICE_QUESTIONS = 256
 
 /**
- * The open connections of all pods of a worker that policy has to be asked about again, in slices, so that traffic goes on
- * meanwhile. Whoever waits keeps its place when another change comes: nobody is passed over by changes that come quickly.
- * What is asked is decided by the state of the moment. Holds open connections only, each once.
+ * What is open in all pods of a worker and has to be asked about again: connections when policy has changed, tunnels when
+ * the revocation lists have. In slices, so that traffic goes on meanwhile. Whoever waits keeps its place when another change
+ * comes: nobody is passed over by changes that come quickly. What is asked is decided by the state of the moment. Holds what
+ * was open when the change came, each once.
  */
 export class Recheck {
   readonly #options: RecheckOptions
-  readonly #waiting = new Map<TrackedConnection, Ask>()
+  readonly #waiting = new Map<object, () => void>()
   #isScheduled = false
 
   constructor(options: RecheckOptions) {
     this.#options = options
   }
 
-  /** Asks about each of them soon. */
-  add(connections: Iterable<TrackedConnection>, ask: Ask): void {
-    for (const connection of connections) this.#waiting.set(connection, ask)
+  /** Soon `ask` is called with each of them, which ends it where it is refused now. One kind of thing, one `ask`. */
+  add<T extends object>(open: Iterable<T>, ask: (one: T) => void): void {
+    for (const one of open) this.#waiting.set(one, () => ask(one))
     this.#schedule()
   }
 
@@ -46,9 +43,9 @@ export class Recheck {
     const { clock } = this.#options
     const since = clock.now()
     let questions = 0
-    for (const [connection, ask] of this.#waiting) {
-      this.#waiting.delete(connection)
-      ask(connection)
+    for (const [one, ask] of this.#waiting) {
+      this.#waiting.delete(one)
+      ask()
       if (++questions >= SLICE_QUESTIONS || clock.now() - since >= SLICE_MS) break
     }
     this.#schedule()

@@ -87,7 +87,7 @@ export class Worker {
         return
       case 'crl':
         this.#crl = CrlSet.load(Buffer.from(message.base64, 'base64'))
-        for (const proxy of this.#pods.values()) proxy.recheckRevocation()
+        for (const proxy of this.#pods.values()) proxy.revocationsChanged()
         return
       case 'listener':
         this.#listen(context, message, handle)
