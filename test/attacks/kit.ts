@@ -58,6 +58,7 @@ export function attack(
     victim.close()
     t.ok(await eventually(() => victim.connections.size === 0), 'nothing left: connections')
     t.ok(await eventually(() => victim.applications.sockets.size === 0), 'nothing left: applications')
+    t.same([victim.heldMemory.bytes, victim.heldMemory.shares], [0, 0], 'nothing left: memory')
     if (victim.clock instanceof FakeClock) t.equal(victim.clock.pendingTimers, 0, 'nothing left: timers')
     t.ok(await eventually(() => descriptors() <= descriptorsBefore), 'nothing left: descriptors')
   })

@@ -18,7 +18,7 @@ import {
   Type,
   windowUpdate,
 } from './raw-frames.ts'
-import type { RawPeer } from './raw-peer.ts'
+import type { RawPeer, ReceivedFrame } from './raw-peer.ts'
 import type { Victim } from './victim.ts'
 
 const { handshakeTimeoutMs, settingsTimeoutMs, pingIntervalMs, pingTimeoutMs } = DEFAULT_LIMITS
@@ -28,7 +28,7 @@ const silenceMs = pingIntervalMs + pingTimeoutMs + slackMs
 const MIB = 1_048_576
 const STREAM_WINDOW = 16 * MIB
 /** Of 50 streams a small read each; what was gathered for the next write; and the few that had a turn before it stalled. */
-const ONE_READ_OF_EACH = 50 * SMALL_BURST_BYTES + 6 * BURST_BYTES
+const ONE_READ_OF_EACH = 50 * SMALL_BURST_BYTES + 12 * BURST_BYTES
 const settingsAck = frame(Type.settings, ACK, 0)
 
 /** From here on the peer answers PING, as an attacker who wants to stay would. */
@@ -150,13 +150,15 @@ attack('windows opened one octet at a time', { ends: 'tolerated', tunnels: 1, di
 })
 
 /** Sends on streams to applications that do not read until the victim gives no more credit. Returns how much. */
-async function fillDeaf(peer: RawPeer, victim: Victim, streams: number): Promise<number> {
+async function fillDeaf(peer: RawPeer, victim: Victim, streams: number, tunnelsBefore = 1): Promise<number> {
   let window = 65_535
-  peer.onFrame = ({ type, stream, payload }) => {
+  const credit = ({ type, stream, payload }: ReceivedFrame): void => {
     if (type === Type.windowUpdate && stream === 0) window += payload.readUInt32BE(0)
   }
+  peer.frames.forEach(credit)
+  peer.onFrame = credit
   for (let i = 0; i < streams; i++) await peer.send(headers(1 + 2 * i, connectBlock('deaf:1')))
-  await eventually(() => victim.tunnels === 1 + streams)
+  await eventually(() => victim.tunnels === tunnelsBefore + streams)
   // By their own windows the streams may send 48 MB, more than the kernel keeps for them; the connection has to stop them.
   const left = Array.from({ length: streams }, () => STREAM_WINDOW)
   let sent = 0
@@ -189,6 +191,34 @@ attack(
   async (peer, victim, t) => {
     const sent = await fillDeaf(peer, victim, 3)
     t.ok(sent < 3 * STREAM_WINDOW, `stopped after ${sent} bytes`)
+  },
+)
+
+attack(
+  'data for applications that do not read, over many connections',
+  {
+    ends: 'tolerated',
+    tunnels: 12,
+    dials: 12,
+    limits: { streamWindowBytes: STREAM_WINDOW, connectionWindowBytes: 2 * MIB, maxHeldBytes: 2 * MIB },
+    maxHeldMemoryBytes: 6 * MIB,
+    bufferedBytes: 4 * MIB + 100_000,
+  },
+  async (first, victim, t) => {
+    const peers = [first, await victim.rawPeer(), await victim.rawPeer(), await victim.rawPeer()]
+    for (const [i, peer] of peers.entries()) {
+      if (peer !== first) await peer.send(PREFACE, settings())
+      await fillDeaf(peer, victim, 3, victim.tunnels)
+      t.ok(victim.heldMemory.bytes <= 6 * MIB, `${victim.heldMemory.bytes} bytes are held for ${i + 1} connections`)
+    }
+    const resets = peers.flatMap((peer) => peer.resets)
+    t.ok(resets.length > 0, 'streams were reset')
+    t.same([...new Set(resets.map(({ code }) => code))], [Code.calm])
+    t.notOk(
+      peers.some(({ isClosed }) => isClosed),
+      'connections go on',
+    )
+    for (const peer of peers.slice(1)) peer.destroy()
   },
 )
 

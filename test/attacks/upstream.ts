@@ -8,6 +8,7 @@ import {
   DEFAULT_LIMITS,
   HboneError,
   HbonePool,
+  HeldMemory,
   Leftovers,
   type OutgoingTunnel,
 } from '@ambit/shared/hbone'
@@ -74,10 +75,11 @@ export class PoolUser {
     this.applications = applications
     this.clock = clock
     const leftovers = new Leftovers({ clock })
+    const memory = new HeldMemory().share()
     this.pool = new HbonePool({
       clock,
       connect: async (end, tls, signal) =>
-        connectHbone(io, end, { tls, limits: DEFAULT_LIMITS, leftovers, clock, log: silentLog, signal }),
+        connectHbone(io, end, { tls, limits: DEFAULT_LIMITS, leftovers, memory, clock, log: silentLog, signal }),
     })
   }
 

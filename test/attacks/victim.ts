@@ -6,6 +6,7 @@ import { FakeClock, type Clock } from '@ambit/shared/clock'
 import {
   acceptHbone,
   DEFAULT_LIMITS,
+  HeldMemory,
   Leftovers,
   type HboneLimits,
   type HboneServerConnection,
@@ -19,6 +20,8 @@ import { RawPeer } from './raw-peer.ts'
 
 export interface VictimOptions {
   readonly limits?: Partial<HboneLimits>
+  /** What it may hold for all peers together. */
+  readonly maxHeldMemoryBytes?: number
   /** Default: a clock that stands still but for `pass`. */
   readonly clock?: Clock
 }
@@ -32,6 +35,7 @@ export class Victim {
   readonly clock: Clock
   readonly applications: Applications
   readonly leftovers: Leftovers
+  readonly heldMemory: HeldMemory
   /** Those that still exist. */
   readonly connections = new Set<HboneServerConnection>()
   /** Requests that came through. */
@@ -46,15 +50,18 @@ export class Victim {
     this.io = io
     this.applications = applications
     this.clock = options.clock ?? new FakeClock()
+    this.heldMemory = new HeldMemory(options.maxHeldMemoryBytes)
     this.leftovers = new Leftovers({ clock: this.clock })
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#port = (server.address() as AddressInfo).port // a TCP server that listens has one
     const context = secureContextFor(identities.server)
+    const memory = this.heldMemory.share()
     this.#listener = listenWith(io, server, (end) => {
       const connection = acceptHbone(io, end, {
         tls: { context, verify: (chain) => verifyClient(chain, identities.server, Date.now()) },
         limits: this.#limits,
         leftovers: this.leftovers,
+        memory,
         clock: this.clock,
         log: silentLog,
         onTunnel: (tunnel) => void this.#serve(tunnel),

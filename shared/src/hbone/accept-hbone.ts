@@ -11,6 +11,7 @@ import { responseBlock } from './header-block.ts'
 import { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
 import { IncomingTunnel } from './incoming-tunnel.ts'
+import type { MemoryShare } from './held-memory.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
@@ -29,6 +30,8 @@ export interface AcceptHboneOptions {
   readonly limits: HboneLimits
   /** Shared by all connections of the process. */
   readonly leftovers: Leftovers
+  /** Of the pod whose connection it is. */
+  readonly memory: MemoryShare
   readonly clock: Clock
   readonly log: Log
   /** Called for every CONNECT that is well-formed; it must answer (see IncomingTunnel). Must not throw. */
@@ -120,13 +123,14 @@ class ServerConnection implements HboneServerConnection {
   }
 
   #begin(port: SecurePort): HboneConnection {
-    const { limits, leftovers, clock, log } = this.#options
+    const { limits, leftovers, memory, clock, log } = this.#options
     const connection = new HboneConnection({
       role: 'server',
       io: this.#io,
       port,
       limits,
       leftovers,
+      memory,
       clock,
       log,
       hooks: {

@@ -7,6 +7,7 @@ import type { ClientTls, HboneClientConnection, OutgoingTunnel, TunnelRequest } 
 import { HboneConnection } from './connection.ts'
 import { HboneError } from './hbone-error.ts'
 import { connectRequestBlock } from './header-block.ts'
+import type { MemoryShare } from './held-memory.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { PendingTunnel } from './pending-tunnel.ts'
@@ -16,6 +17,8 @@ export interface ConnectHboneOptions {
   readonly limits: HboneLimits
   /** Shared by all connections of the process. */
   readonly leftovers: Leftovers
+  /** Of the pod whose connection it is. */
+  readonly memory: MemoryShare
   readonly clock: Clock
   readonly log: Log
   /** Gives up the handshake. */
@@ -57,7 +60,12 @@ class ClientConnection implements HboneClientConnection {
   readonly #clock: Clock
   #isOpening = false
 
-  constructor(io: ByteIo, port: SecurePort, peer: SpiffeId, { limits, leftovers, clock, log }: ConnectHboneOptions) {
+  constructor(
+    io: ByteIo,
+    port: SecurePort,
+    peer: SpiffeId,
+    { limits, leftovers, memory, clock, log }: ConnectHboneOptions,
+  ) {
     this.peer = peer
     this.#clock = clock
     this.#connection = new HboneConnection({
@@ -66,6 +74,7 @@ class ClientConnection implements HboneClientConnection {
       port,
       limits,
       leftovers,
+      memory,
       clock,
       log,
       hooks: {

@@ -2,6 +2,7 @@ import type { Clock } from '../clock/index.ts'
 import type { ByteIo, SecurePort } from '../io/index.ts'
 import type { Log } from '../log/index.ts'
 import type { HeaderField } from './hpack/index.ts'
+import type { MemoryShare } from './held-memory.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
@@ -13,6 +14,7 @@ export interface ConnectionOptions {
   readonly port: SecurePort
   readonly limits: HboneLimits
   readonly leftovers: Leftovers
+  readonly memory: MemoryShare
   readonly clock: Clock
   readonly log: Log
   readonly hooks: ConnectionHooks

@@ -75,6 +75,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       port,
       slabs: io.slabs,
       readSlabs: io.readSlabs,
+      memory: options.memory,
       contention: this.contention,
       maxQueuedControlBytes: limits.maxQueuedControlBytes,
       onOverflow: () =>
@@ -105,6 +106,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise
     this.#resolveClosed = resolve
+    options.memory.add(this)
   }
 
   get state(): ConnectionState {
@@ -274,6 +276,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const { maxHeldBytes } = this.limits
     const wasAbove = this.heldBytes > maxHeldBytes
     this.heldBytes += change
+    this.#options.memory.changed(change)
     if (wasAbove && this.heldBytes <= maxHeldBytes && this.#state !== 'closed') this.#dispatch.onRoom()
   }
 

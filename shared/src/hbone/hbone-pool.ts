@@ -4,6 +4,7 @@ import type { Log } from '../log/index.ts'
 import type { OutgoingTunnel, TunnelRequest } from './client-connection.ts'
 import { connectHbone } from './connect-hbone.ts'
 import { HboneError } from './hbone-error.ts'
+import type { MemoryShare } from './held-memory.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { PoolKey, type PoolKeyHost } from './pool-key.ts'
@@ -33,6 +34,7 @@ interface ConnectionParts {
   readonly log: Log
   readonly limits: HboneLimits
   readonly leftovers: Leftovers
+  readonly memory: MemoryShare
 }
 
 export interface PoolRequest extends TunnelRequest, Dialler {
@@ -165,6 +167,6 @@ export class HbonePool {
 }
 
 function connectOver({ io, ...options }: PoolSettings & ConnectionParts): Connect {
-  const { clock, limits, leftovers, log } = options
-  return async (end, tls, signal) => connectHbone(io, end, { tls, limits, leftovers, clock, log, signal })
+  const { clock, limits, leftovers, memory, log } = options
+  return async (end, tls, signal) => connectHbone(io, end, { tls, limits, leftovers, memory, clock, log, signal })
 }

@@ -1,6 +1,7 @@
 export { acceptHbone, type AcceptHboneOptions, type HboneServerConnection, type ServerTls } from './accept-hbone.ts'
 export type { ClientTls, HboneClientConnection, OutgoingTunnel, TunnelRequest } from './client-connection.ts'
 export { connectHbone, type ConnectHboneOptions } from './connect-hbone.ts'
+export { HeldMemory, MAX_HELD_MEMORY_BYTES, type MemoryShare } from './held-memory.ts'
 export { HboneError, type HboneErrorCode } from './hbone-error.ts'
 export type { AcceptOptions, IncomingTunnel, TunnelConnection } from './incoming-tunnel.ts'
 export { Leftovers, type LeftoversOptions } from './leftovers.ts'

@@ -6,6 +6,7 @@ import { HboneConnection } from './connection.ts'
 import { CLIENT_PREFACE, Flag, FRAME_HEADER_BYTES, FrameType } from './frames.ts'
 import { connectRequestBlock } from './header-block.ts'
 import type { HeaderField } from './hpack/index.ts'
+import { HeldMemory } from './held-memory.ts'
 import { Leftovers } from './leftovers.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
@@ -59,6 +60,7 @@ export async function quietServer(io: ByteIo, roundTripMs = 0): Promise<QuietSer
     port,
     limits: DEFAULT_LIMITS,
     leftovers: new Leftovers({ clock }),
+    memory: new HeldMemory().share(),
     clock,
     log: silentLog,
     hooks: { onRequest: (stream) => streams.push(stream), onChange: () => {}, onTick: () => {} },

@@ -12,6 +12,7 @@ import {
 import { turn } from '../io/io-fixture.ts'
 import { Contention } from './contention.ts'
 import { FRAME_HEADER_BYTES, FrameType } from './frames.ts'
+import { HeldMemory } from './held-memory.ts'
 import { FIRST_QUOTA_BYTES, SendScheduler, type SendSource } from './send-scheduler.ts'
 import type { Stash } from './stash.ts'
 
@@ -127,6 +128,7 @@ function world(): World {
     port,
     slabs: new SlabPool(262_144, 4),
     readSlabs: new SlabPool(BURST_BYTES, 4),
+    memory: new HeldMemory().share(),
     contention: new Contention(),
     maxQueuedControlBytes: 1_048_576,
     onOverflow: () => {

@@ -4,6 +4,7 @@ import { BURST_BYTES, HEADROOM_BYTES, SMALL_BURST_BYTES } from '../io/index.ts'
 import type { Contention, Talker } from './contention.ts'
 import { Flag, FRAME_HEADER_BYTES, FrameType, putFrameHeader, putUint32, DEFAULT_WINDOW } from './frames.ts'
 import { FrameWriter } from './frame-writer.ts'
+import type { MemoryShare } from './held-memory.ts'
 import { Stash } from './stash.ts'
 
 /** Reads at least this long go to TLS without a copy when nothing is under way. */
@@ -66,6 +67,8 @@ export interface SendSchedulerOptions {
   readonly slabs: SlabPool
   /** For stashes: one read of an application each. */
   readonly readSlabs: SlabPool
+  /** What stashes are counted in. */
+  readonly memory: MemoryShare
   readonly contention: Contention
   readonly maxQueuedControlBytes: number
   /** More control frames wait than allowed: the peer does not read. Called at most once. */
@@ -192,7 +195,7 @@ export class SendScheduler {
     if (source.waitsFor !== 'nothing') {
       // A public-API stream may hand out one more chunk after it was paused. It waits like the rest, for a stream that was sent
       // from here would be queued a second time.
-      if (source.stash === undefined) source.stash = new Stash(this.#options.readSlabs, slab.bytes, start, end)
+      if (source.stash === undefined) source.stash = this.#stash(slab, start, end)
       else source.stash.append(slab.bytes, start, end)
       return
     }
@@ -202,7 +205,7 @@ export class SendScheduler {
       ? this.#sendDirectly(source, slab, start, end)
       : this.#gather(source, slab.bytes, start, end)
     if (sent < length) {
-      source.stash = new Stash(this.#options.readSlabs, slab.bytes, start + sent, end)
+      source.stash = this.#stash(slab, start + sent, end)
       this.#wait(source)
     } else if (source.quota <= 0 || (this.#isWriting && sent >= DIRECT_BYTES)) this.#wait(source)
   }
@@ -382,6 +385,10 @@ export class SendScheduler {
       if ((this.#turns[i]?.served ?? 0) < (this.#turns[best]?.served ?? 0)) best = i
     }
     return this.#turns.splice(best, 1)[0]
+  }
+
+  #stash(slab: Slab, start: number, end: number): Stash {
+    return new Stash(this.#options.readSlabs, this.#options.memory, slab.bytes, start, end)
   }
 
   #sendStash(source: SendSource, stash: Stash): number {

@@ -11,6 +11,7 @@ import { acceptHbone, type HboneServerConnection } from './accept-hbone.ts'
 import type { HboneClientConnection } from './client-connection.ts'
 import { connectHbone } from './connect-hbone.ts'
 import type { IncomingTunnel } from './incoming-tunnel.ts'
+import { HeldMemory } from './held-memory.ts'
 import { Leftovers } from './leftovers.ts'
 import { DEFAULT_LIMITS, type HboneLimits } from './limits.ts'
 
@@ -35,6 +36,7 @@ export interface ConnectionPair {
   readonly client: HboneClientConnection
   readonly server: HboneServerConnection
   readonly clock: FakeClock
+  readonly heldMemory: HeldMemory
   /** The next CONNECT, in order. */
   readonly nextTunnel: () => Promise<IncomingTunnel>
 }
@@ -43,7 +45,9 @@ export interface ConnectionPair {
 export async function connectionPair(io: ByteIo, limits: Partial<HboneLimits> = {}): Promise<ConnectionPair> {
   const clock = new FakeClock()
   const leftovers = new Leftovers({ clock })
-  const common = { limits: { ...DEFAULT_LIMITS, ...limits }, leftovers, clock, log: silentLog }
+  const heldMemory = new HeldMemory()
+  const memory = heldMemory.share()
+  const common = { limits: { ...DEFAULT_LIMITS, ...limits }, leftovers, memory, clock, log: silentLog }
   const { listener, port, next } = listen(io)
   const [near, far] = await Promise.all([dial(io, port), next()])
   listener.close()
@@ -52,7 +56,7 @@ export async function connectionPair(io: ByteIo, limits: Partial<HboneLimits> = 
   const client = await connectHbone(io, near, { ...common, tls: clientTls })
   await server.ready
   await eventually(() => clock.pendingTimers === 2, 'both have their SETTINGS acknowledged')
-  return { client, server, clock, nextTunnel: tunnels.take }
+  return { client, server, clock, heldMemory, nextTunnel: tunnels.take }
 }
 
 export interface Tunnel {
@@ -91,10 +95,11 @@ export async function pingsAnswered({ clock }: ConnectionPair): Promise<void> {
 }
 
 /** Nothing may be left of a connection: neither end, no timer, no memory on loan. */
-export async function endOf(t: Test, io: ByteIo, { client, server, clock }: ConnectionPair): Promise<void> {
+export async function endOf(t: Test, io: ByteIo, { client, server, clock, heldMemory }: ConnectionPair): Promise<void> {
   client.drain()
   await Promise.all([client.closed, server.closed])
   t.equal(clock.pendingTimers, 0)
+  t.same([heldMemory.bytes, heldMemory.shares], [0, 0])
   await eventually(() => io.slabs.lent + io.readSlabs.lent === 0, 'all memory is given back')
 }
 

@@ -276,6 +276,14 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#fail(new HboneError('aborted', `the rest of the tunnel is dropped: ${why}`, { source: 'internal' }))
   }
 
+  /** What it holds is too much beside all others: RST_STREAM and RST, with no orderly end to either side. */
+  relieve(why: string): void {
+    this.#fail(
+      new HboneError('aborted', `the tunnel was reset: ${why}`, { source: 'internal' }),
+      ErrorCode.enhanceYourCalm,
+    )
+  }
+
   /** RST_STREAM; for the application an orderly end. */
   reset(h2Code: number): void {
     if (this.#isOver) return

@@ -193,6 +193,8 @@ void t.test('durations, grace periods and worker counts', async (t) => {
     2_000,
   )
   t.equal(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '3' }).workers, 3)
+  const shared = { ...minimal, ZTUNNEL_WORKER_THREADS: '4', AMBIT_HELD_MEMORY_SIZE: '8388608' }
+  t.equal(readConfig(shared).worker.maxHeldMemoryBytes, 2_097_152, 'workers share what may be held')
   t.ok(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '1%' }).workers === 1)
   t.ok(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '0' }).workers >= 1)
   t.equal(

@@ -24,6 +24,8 @@ export type WorkerConfig = Marking & {
     readonly connectionWindowBytes: number
     readonly frameBytes: number
   }
+  /** Of one worker; see HeldMemory. */
+  readonly maxHeldMemoryBytes: number
   readonly localhostAppTunnel: boolean
   readonly responseBaggage: boolean
   readonly policyInfoLogging: boolean

@@ -38,8 +38,9 @@ function read(env: Environment): Omit<ZtunnelConfig, 'warnings'> {
   )
   const dedicatedPod = readDedicatedPod(env, mode)
   const keepAlive = readKeepAlive(env)
+  const workers = readWorkers(env)
   const config = {
-    ...readWorkers(env),
+    ...workers,
     dedicatedPod,
     localMesh: readLocalMesh(env),
     localPodsPath: readPodsPath(env, mode),
@@ -58,7 +59,7 @@ function read(env: Environment): Omit<ZtunnelConfig, 'warnings'> {
     ),
     crlPath: env.file('CRL_PATH', 'certificate revocation list, PEM or DER; watched', { mayComeLater: true }),
     istioVersion: env.text('ISTIO_META_ISTIO_VERSION', 'unknown', 'tag of the metric istio_build'),
-    worker: readWorker(env, mode, keepAlive),
+    worker: readWorker(env, mode, keepAlive, workers.workers),
   }
   warnOfIdle(env, mode)
   return config

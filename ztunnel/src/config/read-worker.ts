@@ -1,3 +1,5 @@
+import { totalmem } from 'node:os'
+import { MAX_HELD_MEMORY_BYTES } from '@ambit/shared/hbone'
 import { parseTrustDomain } from '@ambit/shared/identity'
 import { LogLevels } from '@ambit/shared/telemetry'
 import { LOG_TARGETS } from '../log-targets.ts'
@@ -15,6 +17,7 @@ export function readWorker(
   env: Environment,
   mode: WorkerConfig['mode'],
   keepAlive: WorkerConfig['keepAlive'],
+  workers: number,
 ): WorkerConfig {
   return {
     network: env.text('NETWORK', '', 'network of this node'),
@@ -43,6 +46,7 @@ export function readWorker(
       'an unused pooled connection is closed after this',
     ),
     http2: readHttp2(env),
+    maxHeldMemoryBytes: readHeldMemory(env, workers),
     localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true, 'reach a PROXY-protocol app tunnel over loopback'),
     responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true, 'exchange baggage headers in requests and answers'),
     policyInfoLogging: env.boolean('AUTHZ_POLICY_INFO_LOGGING', false, 'log policy decisions at info instead of debug'),
@@ -111,6 +115,18 @@ function readOriginalSource(env: Environment, mode: WorkerConfig['mode']): boole
   if (text === undefined || text === '') return mode === 'dedicated' ? false : undefined
   if (text !== 'true' && text !== 'false') env.report(`ENABLE_ORIG_SRC="${text}" must be true or false`)
   return text === 'true'
+}
+
+/** By default no more than half of what the container, or the machine, has: the kernel ends whoever has none left. */
+function readHeldMemory(env: Environment, workers: number): number {
+  const available = Math.min(process.constrainedMemory() || totalmem(), totalmem())
+  const bytes = env.integer(
+    'AMBIT_HELD_MEMORY_SIZE',
+    Math.min(MAX_HELD_MEMORY_BYTES, Math.floor(available / 2)),
+    { min: 1_048_576, max: 2 ** 40 },
+    'what all workers together hold for applications and peers that do not read, in bytes; beyond it tunnels are reset; by default 1 GiB, or half of the memory there is',
+  )
+  return Math.ceil(bytes / workers)
 }
 
 function readHttp2(env: Environment): WorkerConfig['http2'] {

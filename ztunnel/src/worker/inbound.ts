@@ -35,6 +35,7 @@ export async function serveInboundConnection(proxy: PodProxy, end: TcpEnd): Prom
       tls,
       limits: hboneLimits,
       leftovers,
+      memory: proxy.memory,
       clock,
       log,
       onTunnel: (tunnel) => void serveTunnel(proxy, tunnel),

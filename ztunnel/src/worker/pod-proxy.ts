@@ -1,4 +1,4 @@
-import { HbonePool, type HboneServerConnection } from '@ambit/shared/hbone'
+import { HbonePool, type HboneServerConnection, type MemoryShare } from '@ambit/shared/hbone'
 import type { SpiffeId } from '@ambit/shared/identity'
 import type { TcpEnd, TcpListener } from '@ambit/shared/io'
 import type { Workload } from '@ambit/shared/mesh'
@@ -45,6 +45,7 @@ export class PodProxy {
   readonly pool: HbonePool
   readonly connections = new OpenConnections()
   readonly scarcePorts: ScarcePorts
+  readonly memory: MemoryShare
   readonly #policy: PodPolicy
   readonly #listeners = new Map<ListenerRole, TcpListener>()
   readonly #tunnels = new Map<HboneServerConnection, PeerTls>()
@@ -64,6 +65,7 @@ export class PodProxy {
     this.context = context
     this.pod = pod
     this.namespace = namespace
+    this.memory = context.heldMemory.share()
     this.scarcePorts = new ScarcePorts(context.clock)
     this.#policy = new PodPolicy({ ...context, pod, connections: this.connections })
     this.pool = new HbonePool({
@@ -72,6 +74,7 @@ export class PodProxy {
       log: context.log,
       limits: context.hboneLimits,
       leftovers: context.leftovers,
+      memory: this.memory,
       maxStreamsPerConnection: context.config.poolMaxStreams,
       idleTimeoutMs: context.config.poolIdleTimeoutMs,
     })

@@ -1,7 +1,7 @@
 import type { CrlSet } from '@ambit/shared/certificates'
 import type { Clock } from '@ambit/shared/clock'
 import type { NameResolver } from '@ambit/shared/dns'
-import type { HboneLimits, Leftovers } from '@ambit/shared/hbone'
+import type { HboneLimits, HeldMemory, Leftovers } from '@ambit/shared/hbone'
 import type { ByteIo } from '@ambit/shared/io'
 import type { Mesh } from '@ambit/shared/mesh'
 import type { PolicySet } from '@ambit/shared/policy'
@@ -27,6 +27,7 @@ export interface WorkerContext {
   readonly random: () => number
   readonly hboneLimits: HboneLimits
   readonly leftovers: Leftovers
+  readonly heldMemory: HeldMemory
   readonly handshakes: Handshakes
   readonly crl: () => CrlSet | undefined
   readonly recheck: Recheck

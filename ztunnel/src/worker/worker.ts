@@ -2,7 +2,7 @@ import { flushCompileCache } from 'node:module'
 import { CrlSet, fromWire } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
 import { askServers, NameResolver } from '@ambit/shared/dns'
-import { Leftovers } from '@ambit/shared/hbone'
+import { HeldMemory, Leftovers } from '@ambit/shared/hbone'
 import { selectIo } from '@ambit/shared/io'
 import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
 import { PolicySet } from '@ambit/shared/policy'
@@ -156,6 +156,7 @@ export class Worker {
       }),
       hboneLimits: hboneLimits(config),
       leftovers: new Leftovers({ clock: systemClock }),
+      heldMemory: new HeldMemory(config.maxHeldMemoryBytes),
       handshakes: new Handshakes(),
       crl: () => this.#crl,
       recheck: new Recheck({ clock: systemClock, soon: setImmediate }),
