@@ -84,6 +84,27 @@ void t.test('who asks for metrics while they are being made gets the same, later
   t.equal(String((await later).body), '# 2\n# EOF\n')
 })
 
+void t.test('metrics that took long to make are not made again at once', async (t) => {
+  const { open, options, clock } = endpointKit(t)
+  let made = 0
+  const render = async (): Promise<string> => {
+    await clock.advance(100)
+    return `# ${++made}\n`
+  }
+  const port = await open(serveMetrics(render, options))
+  t.equal(String((await ask(port, 'GET', '/metrics')).body), '# 1\n')
+  const later = Promise.all([ask(port, 'GET', '/metrics'), ask(port, 'GET', '/metrics')])
+  for (let i = 0; i < 3; i++) await ask(port, 'GET', '/')
+  await clock.advance(299)
+  for (let i = 0; i < 3; i++) await ask(port, 'GET', '/')
+  t.equal(made, 1)
+  await clock.advance(1)
+  t.same(
+    (await later).map(({ body }) => String(body)),
+    ['# 2\n', '# 2\n'],
+  )
+})
+
 void t.test('metrics are packed as the client likes it best, small ones not at all', async (t) => {
   const { open, options } = endpointKit(t)
   const body = `${'istio_tcp_sent_bytes_total{a="b"} 1\n'.repeat(100)}# EOF\n`

@@ -1,27 +1,38 @@
+import type { Clock } from '../clock/index.ts'
 import { EncodedBody } from './content-encoding.ts'
 import { HttpEndpoint, text, type HttpEndpointOptions, type HttpHandler } from './http-endpoint.ts'
 
 const OPEN_METRICS = 'application/openmetrics-text;charset=utf-8;version=1.0.0'
 const PLAIN = 'text/plain; charset=utf-8'
 
+/** Between two renderings so many times as long as one took, up to the second: they get a quarter of the process at most. */
+const PAUSES = 3
+const MAX_PAUSE_MS = 1000
+
 /**
  * `/metrics` and `/stats/prometheus` (port 15020), any method. `render` gives the OpenMetrics text of the moment; who asks
- * while it is being made gets the same, so that any number of clients costs no more than one.
+ * while it is being made gets the same, and who asks soon after waits a little, so that any number of clients leaves the process
+ * most of its time.
  */
 export function serveMetrics(
   render: () => string | Promise<string>,
   options: Omit<HttpEndpointOptions, 'handler'>,
 ): Promise<HttpEndpoint> {
-  return HttpEndpoint.listen({ ...options, handler: metricsHandler(render) })
+  return HttpEndpoint.listen({ ...options, handler: metricsHandler(render, options.clock) })
 }
 
-function metricsHandler(render: () => string | Promise<string>): HttpHandler {
+function metricsHandler(render: () => string | Promise<string>, clock: Clock): HttpHandler {
   let underWay: Promise<EncodedBody> | undefined
+  let notBeforeMs = 0
   const make = async (): Promise<EncodedBody> => {
+    await untilMs(notBeforeMs, clock)
+    const sinceMs = clock.now()
     try {
       const text = await Promise.try(render)
       return new EncodedBody(Buffer.from(text))
     } finally {
+      const nowMs = clock.now()
+      notBeforeMs = nowMs + Math.min(PAUSES * (nowMs - sinceMs), MAX_PAUSE_MS)
       underWay = undefined
     }
   }
@@ -36,6 +47,15 @@ function metricsHandler(render: () => string | Promise<string>): HttpHandler {
       headers: { vary: 'accept-encoding', ...(encoding === undefined ? {} : { 'content-encoding': encoding }) },
     }
   }
+}
+
+/** At once where that time is past, or further away than a pause may be because the clock was set back. */
+async function untilMs(timeMs: number, clock: Clock): Promise<void> {
+  const pauseMs = timeMs - clock.now()
+  if (pauseMs <= 0 || pauseMs > MAX_PAUSE_MS) return
+  await new Promise<void>((resolve) => {
+    clock.after(pauseMs, resolve)
+  })
 }
 
 /** OpenMetrics when any element of `Accept` is that type, whatever its parameters; the body is the same either way. */
