@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import type { Clock, Timer } from '../clock/index.ts'
+import { Repetition, type Clock, type Timer } from '../clock/index.ts'
 import { whyNotRead } from '../errors/index.ts'
 import type { Log } from '../log/index.ts'
 import { stampOf, type FileStamp } from './file-stamp.ts'
@@ -17,6 +17,8 @@ const LOOK_MS = 50
 const SETTLED_MS = 150
 /** One that is written to all the time is loaded as it is after so long. */
 const MAX_POSTPONED_MS = 3_000
+/** How often the file is looked at though its directory told nothing. */
+const UNTOLD_MS = 10_000
 /** Larger is not a file of ours. */
 const MAX_BYTES = 256 * 1024 * 1024
 
@@ -44,11 +46,13 @@ interface Change {
  * A file that is loaded at start and again whenever it changes and nobody writes to it any more; a file that was complete
  * when it was moved to its place is not waited for. A bad edit is reported and what was loaded before stays; so does it where
  * nothing is left of a file (an editor that was stopped, or a full disk), or something else than a file stands there. The
- * directory is watched, so that editors' renames and Kubernetes' symlink swaps are seen.
+ * directory is watched, so that editors' renames and Kubernetes' symlink swaps are seen. What it does not tell is seen within
+ * ten seconds: that a link on the way to it points elsewhere, or what another machine wrote to a network file system.
  */
 export class WatchedFile {
   readonly #options: WatchedFileOptions
   #directory: WatchedDirectory | undefined
+  #looking: Repetition | undefined
   /** Of the change that waits, if there is one. */
   #timer: Timer | undefined
   /** Of the state that was looked at last, where it had settled. */
@@ -67,6 +71,7 @@ export class WatchedFile {
     try {
       const { path, clock, log } = this.#options
       this.#directory = new WatchedDirectory({ path: dirname(path), clock, log, onChange: () => this.#changed() })
+      this.#looking = new Repetition(clock, UNTOLD_MS, async () => this.#changed())
       const { identity, writtenAt } = stampOf(path)
       await this.#load(this.#options.mayComeLater)
       // It is no news that it is not there. A file that is may be half written; the first stir looks at it again.
@@ -80,6 +85,7 @@ export class WatchedFile {
   stop(): void {
     this.#directory?.stop()
     this.#directory = undefined
+    this.#looking?.stop()
     this.#timer?.cancel()
     this.#timer = undefined
   }
