@@ -77,10 +77,11 @@ void t.test('a file that holds something else is part of it, as soon as it is re
   for (const [variable, given] of [
     ['LOCAL_XDS_PATH', env],
     ['CRL_PATH', { ...env, CRL_PATH: MAIN }],
+    ['AMBIT_HOST_NETNS', { ...env, PROXY_MODE: 'shared', LOCAL_PODS_PATH: MAIN, AMBIT_HOST_NETNS: MAIN }],
   ] as const) {
     const { code, stderr } = await command(words, { env: given })
     t.equal(code, 2, variable)
-    t.match(stderr, `- ${variable}: ${MAIN}: `)
+    t.match(stderr, new RegExp(`- ${variable}: ${MAIN}(?:: | is )`))
   }
 })
 

@@ -32,6 +32,14 @@ import { WorkerReports } from './worker-reports.ts'
 /** A worker that has not ended this long after the drain deadline is killed. */
 const KILL_MARGIN_MS = 2_000
 
+interface ControlParts {
+  readonly io: ByteIo
+  /** The node's, whose own processes reach pods past the proxy. */
+  readonly node: NetworkNamespace | undefined
+  readonly logging: OpenedLog
+  readonly end: AbortController
+}
+
 /**
  * The control process: owns state, certificates, listening sockets and the admin ports, keeps the data workers running and
  * parses nothing that a stranger sends. State flows from here to the workers; counts and events flow back.
@@ -58,7 +66,8 @@ export class Control {
   readonly #end: AbortSignal
   #starting: Promise<void> = Promise.resolve()
 
-  private constructor(config: ZtunnelConfig, io: ByteIo, logging: OpenedLog, end: AbortController) {
+  private constructor(config: ZtunnelConfig, parts: ControlParts) {
+    const { io, node, logging, end } = parts
     const { worker } = config
     const { log } = logging
     const clock = systemClock
@@ -111,7 +120,6 @@ export class Control {
     })
     const metrics = new MetricRegistry({ log })
     this.#reports = new WorkerReports(this.#workers, metrics, clock)
-    const node = config.hostNamespace ? NetworkNamespace.open(config.hostNamespace) : undefined
     const probes = node && new ProbeBypass(node)
     this.#probes = probes
     this.#pods = new CapturedPods({
@@ -199,7 +207,10 @@ export class Control {
     for (const warning of config.warnings) logging.log.warn(warning)
     await primeThreadPool()
     checkCapabilities({ entersPods: worker.mode === 'shared', packetMark: worker.packetMark })
-    const control = new Control(config, await selectIo({ log: logging.log, prefer: worker.io }), logging, end)
+    const { hostNamespace } = config
+    const node = hostNamespace && (await blamedOn('AMBIT_HOST_NETNS', () => NetworkNamespace.open(hostNamespace)))
+    const io = await selectIo({ log: logging.log, prefer: worker.io })
+    const control = new Control(config, { io, node: node || undefined, logging, end })
     end.signal.addEventListener('abort', () => control.#shutdown())
     if (end.signal.aborted) control.#shutdown()
     control.#starting = control.#start()
@@ -231,11 +242,11 @@ export class Control {
     await this.#observability.start()
     if (this.#end.aborted) return
     // Before there are workers: none of them accepts a peer without knowing who is revoked.
-    await blamedOn('CRL_PATH', this.#crlFile?.start())
+    await blamedOn('CRL_PATH', () => this.#crlFile?.start())
     if (this.#end.aborted) return
     this.#workers.start()
     try {
-      await blamedOn('path' in localMesh ? 'LOCAL_XDS_PATH' : 'LOCAL_XDS', this.#meshFile.start())
+      await blamedOn('path' in localMesh ? 'LOCAL_XDS_PATH' : 'LOCAL_XDS', () => this.#meshFile.start())
     } catch (error) {
       // Told to end while a large file was read: that is no failure.
       if (!this.#end.aborted) throw error
@@ -243,7 +254,7 @@ export class Control {
     if (this.#end.aborted) return
     this.#readiness.done('state manager')
     if (dedicatedPod) await this.#pods.change([{ ...dedicatedPod, uid: 'dedicated', netns: '/proc/self/ns/net' }], [])
-    else await blamedOn('LOCAL_PODS_PATH', this.#podsFile?.start())
+    else await blamedOn('LOCAL_PODS_PATH', () => this.#podsFile?.start())
   }
 
   /** A new worker gets the whole state first and the listeners last: then it can serve at once. */

@@ -17,7 +17,7 @@ async function saidOf(content: string | undefined): Promise<readonly string[]> {
   const log: Log = { error: told('error'), warn: told('warn'), info: told('info'), debug: told('debug') }
   const file = new CrlFile({ path, clock: new FakeClock(), log, broadcast: () => {} })
   try {
-    await blamedOn('CRL_PATH', file.start())
+    await blamedOn('CRL_PATH', () => file.start())
   } catch (error) {
     said.push(String(error).replaceAll(directory, ''))
   }
