@@ -7,8 +7,8 @@ export const WEB_PORT = 8_080
 export const GREETER_PORT = 2_525
 export const REDIS_PORT = 6_379
 
-/** nginx in the foreground, all of its files in the mesh's directory. */
-export function startNginx(mesh: TestMesh, pod: Pod): Program {
+/** nginx in the foreground, all of its files in the mesh's directory. `more`: further server blocks of its configuration. */
+export function startNginx(mesh: TestMesh, pod: Pod, more = ''): Program {
   const directory = mesh.files.directory
   const config = mesh.files.write(
     `nginx-${pod.name}.conf`,
@@ -22,6 +22,7 @@ http {
     listen ${WEB_PORT} backlog=4096; listen [::]:${WEB_PORT} backlog=4096;
     location / { default_type text/plain; return 200 "${pod.name} says ${SECRET} to $remote_addr\\n"; }
   }
+  ${more}
 }
 `,
   )

@@ -170,6 +170,22 @@ void t.test('certificates: the CA is away at start, comes, and gives new ones un
       await talker.echoes('old', 'after')
       t.pass('a connection of before goes on')
     })
+
+    await t.test('one that has expired while the CA is away is not shown any more', async (t) => {
+      await mesh.stopCa()
+      await eventually(
+        'both are without',
+        async () => {
+          const dumps = await Promise.all([a, b].map(({ proxy }) => proxy.get(15_000, '/config_dump')))
+          return dumps.every((dump) => dump.includes('Unavailable: '))
+        },
+        100,
+      )
+      const before = refusals(b)
+      await command([...inside(a.place.namespace), 'curl', '-sS', '-m', '3', `http://${server.v4}:15008/`])
+      await eventually('a peer is refused', () => refusals(b) === before + 1)
+      t.ok((await client.curl(server.v4, WEB_PORT)).ok, 'a tunnel of before goes on')
+    })
   } finally {
     t.strictSame(await mesh.close(), [], 'everything ended well and nothing is left')
   }
@@ -306,6 +322,11 @@ async function serialOf(node: TestNode, pod: Pod): Promise<string | undefined> {
     certificates: readonly { identity: string; certChain: readonly { serialNumber: string }[] }[]
   }
   return certificates.find(({ identity }) => identity === pod.identity)?.certChain[0]?.serialNumber
+}
+
+/** How many peers were refused because the node had no certificate to show them. */
+function refusals({ proxy }: TestNode): number {
+  return proxy.lines.filter(({ error = '' }) => String(error).startsWith('signing error: ')).length
 }
 
 /** An entry of a pods file. */

@@ -287,7 +287,7 @@ void t.test('traffic of two nodes', async (t) => {
       await here.heard('deceived', /^error ECONNRESET/)
       const line = await a.proxy.access({ level: 'error', 'dst.identity': /somebody-else/ })
       t.match(line['error'], server.identity, 'the log tells who answered')
-      t.ok((await a.proxy.metric('istio_tcp_connections_failed_total', { response_flags: 'TLS_FAILURE' })) > 0)
+      t.ok((await a.proxy.metric('istio_tcp_connections_failed_total', { response_flags: 'CONNECT' })) > 0)
       t.notMatch(there.program.output, 'secret')
       delete server.record['workloadIps']
       for (const key of Object.keys(claimed)) delete outsider.record[key]

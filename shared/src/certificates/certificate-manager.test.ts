@@ -1,7 +1,20 @@
 import t from 'tap'
 import { silentLog, type Log } from '../log/index.ts'
 import { DAY_MS, HOUR_MS, idOf, settled, setUp, watch } from './certificate-manager-fixture.ts'
+import type { CertificateListener } from './certificate-manager.ts'
 import { backoffMs, refreshAtMs } from './refresh-schedule.ts'
+
+/** Notes what it is told: serial numbers, and what was lost. */
+function listener(told: string[]): CertificateListener {
+  return {
+    available: ({ serialNumber }) => void told.push(serialNumber),
+    lost: (identity, { message }) => void told.push(`lost ${identity.toString()}: ${message}`),
+  }
+}
+
+function fails(): never {
+  throw new Error('a listener that fails harms nobody')
+}
 
 void t.test('refreshes at half-life, a little early, and at once when the range makes no sense', async (t) => {
   const start = Date.UTC(2026, 0, 1)
@@ -123,10 +136,8 @@ void t.test('a more urgent request raises one that waits, a less urgent one neve
 void t.test('replaces a certificate at half of its life and tells the listeners', async (t) => {
   const { clock, ca, manager } = setUp({ random: () => 0 })
   const told: string[] = []
-  const stop = manager.onChange(({ serialNumber }) => told.push(serialNumber))
-  manager.onChange(() => {
-    throw new Error('a listener that fails harms nobody')
-  })
+  const stop = manager.onChange(listener(told))
+  manager.onChange({ available: fails, lost: fails })
   manager.prefetch(idOf('a'))
   await settled(clock)
   const first = ca.last().succeed({ rootsPem: ['old root'] })
@@ -235,6 +246,8 @@ void t.test('the back-off grows, and begins anew after a success', async (t) => 
 
 void t.test('the last good certificate is served while the CA is down, until it has expired', async (t) => {
   const { clock, ca, manager } = setUp({ random: () => 0.5 })
+  const told: string[] = []
+  manager.onChange(listener(told))
   manager.prefetch(idOf('a'))
   await settled(clock)
   const good = ca.last().succeed({ notAfterMs: clock.now() + 100_000 })
@@ -254,6 +267,10 @@ void t.test('the last good certificate is served while the CA is down, until it 
   await settled(clock)
   await t.rejects(manager.get(idOf('a'), 'realtime'), { message: 'down' })
   t.match(manager.list(), [{ state: 'Unavailable: down' }])
+  await clock.advance(200_000)
+  down()
+  await settled(clock)
+  t.same(told, ['1', `lost ${String(idOf('a'))}: down`], 'which is told once')
   manager.close()
   t.equal(clock.pendingTimers, 0)
 })
@@ -261,7 +278,7 @@ void t.test('the last good certificate is served while the CA is down, until it 
 void t.test('a forgotten identity refuses those who wait and drops what is under way', async (t) => {
   const { clock, ca, manager } = setUp()
   const told: string[] = []
-  manager.onChange(({ serialNumber }) => told.push(serialNumber))
+  manager.onChange(listener(told))
   const waiting = watch(manager.get(idOf('a'), 'realtime'))
   await settled(clock)
   const aborted = ca.last()

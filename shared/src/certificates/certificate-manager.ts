@@ -35,6 +35,14 @@ export interface CertificateManagerOptions {
   readonly maxQueuedWarmups?: number
 }
 
+/** Who is told what becomes of certificates. */
+export interface CertificateListener {
+  /** It is the current one of its identity from now on. */
+  available(certificate: WorkloadCertificate): void
+  /** The one that there was has expired and could not be replaced. */
+  lost(identity: SpiffeId, error: Error): void
+}
+
 /** One identity as `/config_dump` shows it. */
 export interface CertificateState {
   readonly identity: SpiffeId
@@ -45,9 +53,9 @@ export interface CertificateState {
 
 /**
  * Keeps a current certificate for every identity in use. Fetched on first need, by priority and never twice at once for one
- * identity; replaced at half of its life; the last good one is served while the CA is down, even when it has expired in
- * between. While none could ever be fetched, callers get the last error at once and only the back-off asks again. A
- * certificate carries the roots of its own response, so a new root takes effect for an identity at its next refresh.
+ * identity; replaced at half of its life; the last good one is served while the CA is down, until it has expired and could
+ * still not be replaced. From then on, as long as there is none, callers get the last error at once and only the back-off asks
+ * again. A certificate carries the roots of its own response, so a new root takes effect for an identity at its next refresh.
  *
  * Owns its timers and fetches until `close`. The fetcher must settle every fetch by itself, with a deadline.
  */
@@ -59,7 +67,7 @@ export class CertificateManager {
   readonly #due = new Set<CertificateEntry>()
   /** Fetches under way, also of identities forgotten since; at most `concurrency`. */
   readonly #fetching = new Map<string, AbortController>()
-  readonly #listeners = new Set<(certificate: WorkloadCertificate) => void>()
+  readonly #listeners = new Set<CertificateListener>()
   #isClosed = false
 
   constructor(options: CertificateManagerOptions) {
@@ -73,7 +81,7 @@ export class CertificateManager {
   }
 
   /**
-   * The current certificate, also when it has expired (the peer decides). Waits, without a timeout of its own, only while no
+   * The current certificate; one that has just expired until its replacement has failed. Waits, without a timeout of its own, only while no
    * fetch for the identity has ended yet. Rejects with the fetcher's error or CertificateUnavailableError.
    */
   async get(identity: SpiffeId, priority: Priority): Promise<WorkloadCertificate> {
@@ -142,8 +150,8 @@ export class CertificateManager {
     })
   }
 
-  /** Calls `listener` with every certificate that becomes current, until the returned function is called. */
-  onChange(listener: (certificate: WorkloadCertificate) => void): () => void {
+  /** Tells `listener` of every change, until the returned function is called. */
+  onChange(listener: CertificateListener): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
   }
@@ -236,7 +244,7 @@ export class CertificateManager {
       this.#schedule(entry, nowMs + Math.max(waitMs, MIN_RETRY_MS))
     }
     entry.setAvailable(certificate)
-    this.#tell(certificate)
+    this.#tell((listener) => listener.available(certificate))
   }
 
   #failed(entry: CertificateEntry, error: Error): void {
@@ -248,7 +256,10 @@ export class CertificateManager {
     const isKept = current !== undefined && current.notAfterMs > nowMs
     // Tried once more when the old one ends, at the latest.
     if (isKept) waitMs = Math.max(MIN_RETRY_MS, Math.min(waitMs, current.notAfterMs - nowMs))
-    else entry.setUnavailable(error)
+    else {
+      entry.setUnavailable(error)
+      if (current) this.#tell((listener) => listener.lost(entry.identity, error))
+    }
     log.warn(isKept ? 'certificate not renewed; the old one stays' : 'certificate not available', {
       identity: entry.key,
       error: error.message,
@@ -277,12 +288,12 @@ export class CertificateManager {
     })
   }
 
-  #tell(certificate: WorkloadCertificate): void {
+  #tell(news: (listener: CertificateListener) => void): void {
     for (const listener of this.#listeners) {
       try {
-        listener(certificate)
+        news(listener)
       } catch (error) {
-        this.#options.log.error('a listener for new certificates failed', { error: messageOf(error) })
+        this.#options.log.error('a listener for certificates failed', { error: messageOf(error) })
       }
     }
   }

@@ -25,6 +25,7 @@ export {
   canonicalAddress,
   formatSocketAddress,
   isLinkLocal,
+  isLoopback,
   type SocketAddress,
   type SocketNames,
 } from './socket-address.ts'

@@ -18,6 +18,11 @@ export function isLinkLocal(address: string): boolean {
   return /^fe[89ab]/.test(address)
 }
 
+/** 127.0.0.0/8 or ::1. */
+export function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1'
+}
+
 /**
  * Asks the kernel for the addresses of a socket; undefined where the connection is gone. Node's own way throws for a link-local
  * address of an interface that this process has not in its own network namespace.

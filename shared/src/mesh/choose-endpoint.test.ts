@@ -120,6 +120,13 @@ void t.test('failover keeps those that match most preferences, strict only those
   t.same(chances(balanced('Strict', 'Cluster', 'Subzone'), [far, behind('other', { clusterId: 'two' })]), { far: 100 })
 })
 
+void t.test('endpoints of another network are nobody’s choice while our own has one', async (t) => {
+  const remote = behind('remote', { network: 'n2', capacity: 99 })
+  t.same(chances({}, [remote, behind('w')]), { w: 100 })
+  t.same(chances(balanced('Failover', 'Region'), [remote, behind('w')]), { w: 100 })
+  t.same(chances({}, [remote, behind('w')], { exclude: ['w'] }), { remote: 100 }, 'so that it is said why')
+})
+
 void t.test(
   'where the network comes first, the own one outranks everything, and others are still ordered',
   async (t) => {

@@ -21,20 +21,29 @@ export interface Choice {
 
 /**
  * One endpoint of a service for a new connection: those that can serve the port, of these the best by locality, of these one
- * at random by capacity. undefined where there is none. Source: Istio ztunnel's load balancing.
+ * at random by capacity. undefined where there is none. Source: Istio ztunnel's load balancing. One of another network only
+ * where our own has none: it is for the caller to refuse, for nothing is carried there.
  */
 export function chooseEndpoint(mesh: Mesh, service: Service, request: ChoiceRequest): Choice | undefined {
   const { servicePort, exclude } = request
-  const usable: (ServiceEndpoint & { readonly port: number })[] = []
+  const usable: Usable[] = []
+  const elsewhere: Usable[] = []
   for (const candidate of mesh.endpointsOf(service)) {
     if (exclude?.has(candidate.workload.uid) || !isReachable(candidate.workload, request.source)) continue
     if (!takesPort(service, candidate, request)) continue
     // Istio's ztunnel may still choose an endpoint that has no port to dial, and then fails the connection.
     const port = targetPort(service, candidate, servicePort)
-    if (port !== undefined) usable.push({ ...candidate, port })
+    if (port === undefined) continue
+    const isOurs = candidate.workload.network === request.source.network
+    ;(isOurs ? usable : elsewhere).push({ ...candidate, port })
   }
-  const chosen = byCapacity(preferred(usable, service, request.source), request.random)
+  const candidates = usable.length > 0 ? usable : elsewhere
+  const chosen = byCapacity(preferred(candidates, service, request.source), request.random)
   return chosen && { workload: chosen.workload, targetPort: chosen.port }
+}
+
+interface Usable extends ServiceEndpoint {
+  readonly port: number
 }
 
 /**

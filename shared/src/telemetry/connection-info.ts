@@ -65,11 +65,10 @@ export interface ConnectionInfo {
   readonly mutualTls: boolean
 }
 
-/** Why a connection failed, as Istio's label `response_flags`. */
+/** Why a connection failed, as Istio's label `response_flags`; its TLS_FAILURE, for TLS that cannot be configured, has no cause here. */
 export type FailureFlag =
   | 'DENY'
   | 'CONNECT'
-  | 'TLS_FAILURE'
   | 'H2_HANDSHAKE_FAILURE'
   | 'NETWORK_POLICY'
   | 'IDENTITY_ERROR'

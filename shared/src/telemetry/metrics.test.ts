@@ -214,7 +214,7 @@ void t.test('the principals: verified of the source, on record or verified of th
 
 void t.test('a failure is flagged in closed and failed only; opened equals closed', async (t) => {
   const { recorder, text } = kit()
-  const flags = ['DENY', 'CONNECT', 'TLS_FAILURE', 'H2_HANDSHAKE_FAILURE', 'NETWORK_POLICY', 'IDENTITY_ERROR'] as const
+  const flags = ['DENY', 'CONNECT', 'H2_HANDSHAKE_FAILURE', 'NETWORK_POLICY', 'IDENTITY_ERROR'] as const
   for (const flag of [...flags, 'CERT_REVOKED'] as const) {
     const connection = recorder.opened(FULL)
     connection.attach({ bytesAtoB: 1, bytesBtoA: 0 })
@@ -224,15 +224,15 @@ void t.test('a failure is flagged in closed and failed only; opened equals close
   recorder.opened(FULL).finish('success')
   recorder.denied({ direction: 'inbound', src: FULL.src.addr, dst: FULL.dst.addr, error: 'early' })
   const found = samples(text())
-  t.equal(found.get(series('istio_tcp_connections_opened', '-')), 8)
-  t.equal(found.get(series('istio_tcp_received_bytes', '-')), 7)
+  t.equal(found.get(series('istio_tcp_connections_opened', '-')), 7)
+  t.equal(found.get(series('istio_tcp_received_bytes', '-')), 6)
   t.equal(found.get(series('istio_tcp_connections_closed', '-')), 1)
   t.equal(found.get(series('istio_tcp_connections_failed', '-')), undefined)
   for (const flag of [...flags, 'CERT_REVOKED']) {
     t.equal(found.get(series('istio_tcp_connections_closed', flag)), 1, flag)
     t.equal(found.get(series('istio_tcp_connections_failed', flag)), 1, flag)
   }
-  t.equal(found.size, 3 + 8 + 7 + 2, 'and nothing else is counted')
+  t.equal(found.size, 3 + 7 + 6 + 2, 'and nothing else is counted')
 })
 
 void t.test('bytes are told while the connection is open, each once', async (t) => {

@@ -4,8 +4,8 @@ import type { Baggage } from '@ambit/shared/telemetry'
 /** Bytes of baggage that are looked at; the rest of a longer header is not. */
 const MAX_BYTES = 8_192
 
-/** A value that can stand in the header as it is: printable ASCII without the separator. */
-const SPEAKABLE = /^[\x21-\x2b\x2d-\x7e]+$/
+/** A value that can stand in the header as it is: printable ASCII without the separator, no space at either end. */
+const SPEAKABLE = /^(?! )[\x20-\x2b\x2d-\x7e]+(?<! )$/
 
 /**
  * What a workload tells about itself in Istio's order; empty values and such as no header can hold are left out. Not

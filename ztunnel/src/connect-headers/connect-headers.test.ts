@@ -90,6 +90,9 @@ void t.test('baggage tells Istio’s members in its order, without those that ar
     encodeBaggage({ ...full, canonicalRevision: '', locality: { region: '', zone: '', subzone: '' } }),
     'k8s.cluster.name=one,k8s.namespace.name=shop,k8s.cronjob.name=nightly,service.name=batch',
   )
+  const spaced = encodeBaggage({ ...full, workloadName: 'my app', canonicalName: ' x', canonicalRevision: 'y ' })
+  t.equal(parseBaggage([spaced]).workloadName, 'my app')
+  t.notMatch(spaced, /service/, 'a space at an end would not come through')
   t.equal(
     encodeBaggage({
       ...full,

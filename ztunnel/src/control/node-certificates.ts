@@ -19,9 +19,11 @@ export class NodeCertificates {
   constructor(manager: CertificateManager, broadcast: SendToWorker) {
     this.#manager = manager
     this.#broadcast = broadcast
-    this.#stopListening = manager.onChange((certificate) =>
-      broadcast({ type: 'certificate', certificate: toWire(certificate) }),
-    )
+    this.#stopListening = manager.onChange({
+      available: (certificate) => broadcast({ type: 'certificate', certificate: toWire(certificate) }),
+      lost: (identity, { message }) =>
+        broadcast({ type: 'certificate-failed', identity: identity.toString(), reason: message }),
+    })
   }
 
   /** The identities of the pods that are on the node now. */

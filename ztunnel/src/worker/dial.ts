@@ -1,6 +1,13 @@
 import type { CancelSignal } from '@ambit/shared/cancellation'
 import { messageOf } from '@ambit/shared/errors'
-import { formatSocketAddress, IoError, isLinkLocal, type SocketAddress, type TcpEnd } from '@ambit/shared/io'
+import {
+  formatSocketAddress,
+  IoError,
+  isLinkLocal,
+  isLoopback,
+  type SocketAddress,
+  type TcpEnd,
+} from '@ambit/shared/io'
 import type { WorkerConfig } from '../config/index.ts'
 import { FOREIGN_SOURCE, hasPortWindows, PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
 import { ConnectionFailure } from './connection-failure.ts'
@@ -91,7 +98,8 @@ function markOfForeignSource({ mode, packetMark }: WorkerConfig): number | undef
 /**
  * Reaches the application of an inbound connection, from the client's address where that is on. A pod that calls itself
  * is dialled plainly, for the application would else see its own address with a port that is in use; and so is it for a
- * link-local client, for no route back over lo takes answers to such an address (Istio cannot bind to it either).
+ * link-local client, for no route back over lo takes answers to such an address (Istio cannot bind to it either). What
+ * listens on loopback, behind an app tunnel, is dialled from there: the client is in the PROXY header.
  */
 export async function dialApplication(
   proxy: PodProxy,
@@ -101,7 +109,11 @@ export async function dialApplication(
 ): Promise<TcpEnd> {
   const sameFamily = to.address.includes(':') === client.address.includes(':')
   const keepsSource =
-    proxy.originalSource && sameFamily && client.address !== to.address && !isLinkLocal(client.address)
+    proxy.originalSource &&
+    sameFamily &&
+    client.address !== to.address &&
+    !isLinkLocal(client.address) &&
+    !isLoopback(to.address)
   const source = keepsSource ? client.address : undefined
   try {
     return await dialFromPod(proxy, to, { ...options, source })

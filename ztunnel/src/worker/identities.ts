@@ -32,7 +32,7 @@ export class Identities {
     this.#options = options
   }
 
-  /** The current certificate, also when expired (the peer decides). Throws CertificateFailure. */
+  /** The current certificate, until it is known that there is none after it. Throws CertificateFailure. */
   get(identity: SpiffeId): Credentials | Promise<Credentials> {
     const key = identity.toString()
     return this.#current.get(key) ?? this.#wait(key)
@@ -48,13 +48,13 @@ export class Identities {
     this.#take(key)?.resolve(credentials)
   }
 
-  /** The control process could not get it: those who wait fail, the next connection asks again. */
+  /** The control process has none (any more): those who wait fail, the next connection asks again. */
   fail(identity: string, reason: string): void {
+    this.#current.delete(identity)
     this.#take(identity)?.reject(new CertificateFailure(reason))
   }
 
   forget(identity: string): void {
-    this.#current.delete(identity)
     this.fail(identity, 'the identity is no longer needed')
   }
 

@@ -19,14 +19,13 @@ export function failureOfTunnel(error: unknown): ConnectionFailure {
     case 'h2':
     case 'handshake-timeout':
       return new ConnectionFailure('H2_HANDSHAKE_FAILURE', error.message, options)
-    case 'tls-verify':
-      return new ConnectionFailure('TLS_FAILURE', error.message, options)
     case 'revoked':
       return new ConnectionFailure('CERT_REVOKED', error.message, options)
     case 'identity':
       return new ConnectionFailure('IDENTITY_ERROR', error.message, options)
     case 'dial':
     case 'tls':
+    case 'tls-verify':
     case 'status':
     case 'answer-timeout':
     case 'aborted':

@@ -163,9 +163,7 @@ void t.test(
     t.equal(await manager.get(wanted, 'realtime'), first)
     await startCa(t, source, { listen: server.address })
     let changed = false
-    manager.onChange(() => {
-      changed = true
-    })
+    manager.onChange({ available: () => void (changed = true), lost: () => {} })
     await eventually(async () => {
       await clock.advance(1_000)
       return changed
