@@ -21,8 +21,8 @@ export interface PodConnections {
 }
 
 /**
- * Control → worker. State flows this way only; a worker that starts late or anew gets `start`, the whole mesh, every
- * certificate and every pod, in that order. `listener` carries the listening socket beside the message.
+ * Control → worker. State flows this way only; a worker that starts late or anew gets `start`, the whole mesh,
+ * the revocation lists, every certificate and every pod, in that order. `listener` carries the listening socket beside the message.
  */
 export type ToWorker =
   | { readonly type: 'start'; readonly config: WorkerConfig; readonly logLevels: string }

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError } from './config-error.ts'
@@ -196,6 +196,12 @@ void t.test('durations, grace periods and worker counts', async (t) => {
   const shared = { ...minimal, ZTUNNEL_WORKER_THREADS: '4', AMBIT_HELD_MEMORY_SIZE: '8388608' }
   t.equal(readConfig(shared).worker.maxHeldMemoryBytes, 2_097_152, 'workers share what may be held')
   t.ok(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '1%' }).workers === 1)
+  for (const text of ['101%', '65', '-1', '1.5', '5%%'])
+    t.match(problemsOf({ ...minimal, ZTUNNEL_WORKER_THREADS: text }), [/ZTUNNEL_WORKER_THREADS/], text)
+  for (const text of ['0', '100%']) {
+    const { workers } = readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: text })
+    t.equal(workers, Math.min(availableParallelism(), 64), text)
+  }
   t.ok(readConfig({ ...minimal, ZTUNNEL_WORKER_THREADS: '0' }).workers >= 1)
   t.equal(
     readConfig({
@@ -252,6 +258,14 @@ void t.test('a variable that has no effect in the mode is warned about', async (
   t.same(readConfig({ ...minimal, ...ofShared, AUTH_TOKEN: '/token' }).warnings, [])
   t.same(readConfig({ ...minimal, AUTH_TOKEN: '/token', PROXY_WORKLOAD_INFO: 'a/b/c' }).warnings, [
     'PROXY_WORKLOAD_INFO is for dedicated mode: it has no effect when PROXY_MODE=shared',
+  ])
+})
+
+void t.test('what Istio’s variables ask for in vain is warned about', async (t) => {
+  const given = { ...minimal, AUTH_TOKEN: '/token', ENABLE_PROXY: 'true', FAKE_CA: 'true', PROXY_CONFIG: '{}' }
+  t.same(readConfig(given).warnings, [
+    'FAKE_CA=true has no effect in this version',
+    'PROXY_CONFIG has no effect in this version',
   ])
 })
 

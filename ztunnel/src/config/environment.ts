@@ -137,9 +137,10 @@ export class Environment {
     return found
   }
 
-  /** Whether a variable says something. */
-  isSet(name: string): boolean {
-    return Boolean(this.#values[name])
+  /** Whether a variable says something, or exactly this. */
+  isSet(name: string, to?: string): boolean {
+    const text = this.#values[name]
+    return to === undefined ? Boolean(text) : text === to
   }
 
   /** Warns of variables with the prefix that nobody has read and that are for nobody else: a name may be mistyped. */

@@ -71,6 +71,16 @@ const ONLY_IN = {
   dedicated: ['PROXY_WORKLOAD_INFO'],
 } as const
 
+/** What variables of Istio's ztunnel ask for that this version does not do; undefined: whatever they say. */
+const NOT_HERE: Readonly<Record<string, string | undefined>> = {
+  ENABLE_PROXY: 'false',
+  FAKE_CA: 'true',
+  TLS12_ENABLED: 'true',
+  UNSTABLE_ENABLE_SOCKS5: 'true',
+  ISTIO_META_DNS_CAPTURE: 'true',
+  PROXY_CONFIG: undefined,
+}
+
 /** For the launcher and the tests, whose programs inherit them; and Kubernetes' own, where a Service is called ambit-something. */
 const FOR_OTHERS =
   /^AMBIT_(?:IN_USER_NAMESPACE$|WITHOUT_NAMESPACES$|STRESS$|TEST_)|_(?:SERVICE_HOST|SERVICE_PORT|PORT)(?:_|$)/
@@ -80,6 +90,9 @@ function warnOfIdle(env: Environment, mode: 'shared' | 'dedicated'): void {
   const other = mode === 'shared' ? 'dedicated' : 'shared'
   for (const name of ONLY_IN[other])
     if (env.isSet(name)) env.warn(`${name} is for ${other} mode: it has no effect when PROXY_MODE=${mode}`)
+  for (const [name, value] of Object.entries(NOT_HERE))
+    if (env.isSet(name, value))
+      env.warn(`${name}${value === undefined ? '' : `=${value}`} has no effect in this version`)
   env.warnOfUnread('AMBIT_', FOR_OTHERS)
 }
 
@@ -151,6 +164,13 @@ function readDrainDeadline(env: Environment): number {
   )
 }
 
+/** More than that gain nothing, and each holds a copy of the mesh. */
+const MAX_WORKERS = 64
+
+function inRange(workers: number): number {
+  return Math.min(Math.max(workers, 1), MAX_WORKERS)
+}
+
 /** Worker processes: a number, `50%` of the processors, or 0 for all of them. */
 function readWorkers(env: Environment): Pick<ZtunnelConfig, 'workers' | 'workerInProcess'> {
   const workers = env.parsed(
@@ -159,11 +179,12 @@ function readWorkers(env: Environment): Pick<ZtunnelConfig, 'workers' | 'workerI
     'data worker processes: a number, a percentage of the processors, or 0 for all',
     (text) => {
       const processors = availableParallelism()
-      const share = /^(\d{1,3})%$/.exec(text)
-      if (share) return Math.max(1, Math.ceil((processors * Number(share[1])) / 100))
-      if (!/^\d{1,3}$/.test(text) || Number(text) > 64)
-        return problem('must be a number up to 64, or a percentage like 50%')
-      return text === '0' ? processors : Number(text)
+      const [, number = '', percent] = /^(\d{1,3})(%)?$/.exec(text) ?? []
+      const most = percent ? 100 : MAX_WORKERS
+      if (number === '' || Number(number) > most)
+        return problem(`must be a number up to ${MAX_WORKERS}, or a percentage like 50%`)
+      if (percent) return inRange(Math.ceil((processors * Number(number)) / 100))
+      return inRange(Number(number) || processors)
     },
   )
   const workerInProcess = env.boolean(

@@ -48,7 +48,11 @@ export function readWorker(
     http2: readHttp2(env),
     maxHeldMemoryBytes: readHeldMemory(env, workers),
     localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true, 'reach a PROXY-protocol app tunnel over loopback'),
-    responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true, 'exchange baggage headers in requests and answers'),
+    responseBaggage: env.boolean(
+      'ENABLE_RESPONSE_BAGGAGE',
+      true,
+      'heed the baggage that clients send, and answer with that of the server',
+    ),
     policyInfoLogging: env.boolean('AUTHZ_POLICY_INFO_LOGGING', false, 'log policy decisions at info instead of debug'),
     postQuantumOnly: env.parsed('COMPLIANCE_POLICY', '', 'pqc: accept X25519MLKEM768 only', (text) =>
       text === '' || text === 'pqc' ? text === 'pqc' : problem('must be pqc, or empty: no other is kept here'),
@@ -117,14 +121,17 @@ function readOriginalSource(env: Environment, mode: WorkerConfig['mode']): boole
   return text === 'true'
 }
 
-/** By default no more than half of what the container, or the machine, has: the kernel ends whoever has none left. */
+/** `auto` is no more than half of what the container, or the machine, has: the kernel ends whoever has none left. */
 function readHeldMemory(env: Environment, workers: number): number {
-  const available = Math.min(process.constrainedMemory() || totalmem(), totalmem())
-  const bytes = env.integer(
+  const bytes = env.parsed(
     'AMBIT_HELD_MEMORY_SIZE',
-    Math.min(MAX_HELD_MEMORY_BYTES, Math.floor(available / 2)),
-    { min: 1_048_576, max: 2 ** 40 },
-    'what all workers together hold for applications and peers that do not read, in bytes; beyond it tunnels are reset; by default 1 GiB, or half of the memory there is',
+    'auto',
+    'what all workers together hold for applications and peers that do not read, in bytes; beyond it tunnels are reset; auto: 1 GiB, or half of the memory there is where that is less',
+    (text) => {
+      const available = Math.min(process.constrainedMemory() || totalmem(), totalmem())
+      if (text === 'auto') return Math.min(MAX_HELD_MEMORY_BYTES, Math.floor(available / 2))
+      return /^\d{7,12}$/.test(text) ? Number(text) : problem('must be a number of bytes, a million at least, or auto')
+    },
   )
   return Math.ceil(bytes / workers)
 }
