@@ -1,16 +1,16 @@
-import type { RequestGate } from './request-gate.ts'
+import type { FirstRequest } from './first-request.ts'
 
 /** Bounds the open connections so that no client keeps another out: a new one always gets in, an old one goes. */
 export class ConnectionSlots {
   readonly #max: number
   /** Oldest first. */
-  readonly #held = new Set<RequestGate>()
+  readonly #held = new Set<FirstRequest>()
 
   constructor(max: number) {
     this.#max = max
   }
 
-  take(connection: RequestGate): void {
+  take(connection: FirstRequest): void {
     if (this.#held.size >= this.#max) {
       const leaving = this.#leaving()
       if (leaving) this.#held.delete(leaving)
@@ -24,7 +24,7 @@ export class ConnectionSlots {
    * The oldest without a request, or else the oldest, of the client with most connections: so whoever opens hundreds at
    * once is in the way of himself only, not of a probe that was accepted a moment before and has not been read yet.
    */
-  #leaving(): RequestGate | undefined {
+  #leaving(): FirstRequest | undefined {
     const counts = new Map<string, number>()
     for (const { source } of this.#held) counts.set(source, (counts.get(source) ?? 0) + 1)
     const most = Math.max(...counts.values())

@@ -1,12 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock/index.ts'
 import { messageOf, whyNotListening } from '../errors/index.ts'
 import { formatSocketAddress, type SocketAddress } from '../io/index.ts'
 import type { Log } from '../log/index.ts'
 import { ConnectionSlots } from './connection-slots.ts'
-import { RequestGate } from './request-gate.ts'
+import { FirstRequest } from './first-request.ts'
 import { TelemetryError } from './telemetry-error.ts'
 
 /** One answer. A string or bytes with its type. */
@@ -42,12 +41,6 @@ export interface HttpEndpointOptions {
 /** Istio: the time for a request's headers, and their size. */
 const HEADERS_TIMEOUT_MS = 2000
 const MAX_HEADER_BYTES = 8192
-const REQUEST_TIMEOUT_MS = 10_000
-const IDLE_TIMEOUT_MS = 5000
-/** For sending an answer, so that clients which do not read cannot hold all connections. */
-const REPLY_TIMEOUT_MS = 30_000
-/** No request here has a body that matters; one that sends more is cut off. */
-const MAX_BODY_BYTES = 64 * 1024
 /** What stands before the path where a client speaks as to a proxy (RFC 9112 section 3.2.2). */
 const ABSOLUTE_FORM = /^https?:\/\/[^/?]*/i
 
@@ -57,8 +50,9 @@ export function text(status: number, body: string): HttpReply {
 }
 
 /**
- * A small HTTP/1.1 server for operators and probes: GET and POST without bodies, bounded in headers, time, connections
- * and body, one request of each connection at a time. Errors of the handler become a 500 with their text.
+ * A small HTTP/1.1 server for operators and probes: one request of each connection, bounded in headers, time and connections.
+ * A body is dropped, and so is what comes behind it; of both more than 64 KiB cut the connection. Who ends his side before the
+ * answer begins is taken to be gone. Errors of the handler become a 500 with their text.
  */
 export class HttpEndpoint {
   readonly #servers: readonly Server[]
@@ -113,25 +107,24 @@ function newServer(options: HttpEndpointOptions): Server {
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: IDLE_TIMEOUT_MS,
+    // A body that the server does not get to see would be late.
+    requestTimeout: 0,
     connectionsCheckingInterval: 500,
   }
-  const server = createServer(limits, (request, response) => {
-    const connection: Duplex = request.socket
-    if (connection instanceof RequestGate) connection.admit(request, response)
-    void answer(options, request, response, () => !server.listening)
-  })
-  serveThroughGates(server, new ConnectionSlots(options.maxConnections ?? 100))
+  const serve = (request: IncomingMessage, response: ServerResponse): void => void answer(options, request, response)
+  const server = createServer(limits, serve)
+  // Whatever a request expects, its answer does not wait for its body.
+  server.on('checkContinue', serve).on('checkExpectation', serve)
+  serveFirstRequests(server, new ConnectionSlots(options.maxConnections ?? 100), options.clock)
   return server
 }
 
 /** Node's server takes any Duplex for a connection; its timeouts work only where it has the listening socket itself. */
-function serveThroughGates(server: Server, slots: ConnectionSlots): void {
+function serveFirstRequests(server: Server, slots: ConnectionSlots, clock: Clock): void {
   const serve = server.listeners('connection')
   server.removeAllListeners('connection')
   server.on('connection', (socket: Socket) => {
-    const connection = new RequestGate(socket)
+    const connection = new FirstRequest(socket, clock)
     slots.take(connection)
     for (const listener of serve) Reflect.apply(listener, server, [connection])
   })
@@ -163,25 +156,21 @@ function portOf(server: Server): number {
 }
 
 async function answer(
-  { handler, log, clock }: HttpEndpointOptions,
+  { handler, log }: HttpEndpointOptions,
   incoming: IncomingMessage,
   response: ServerResponse,
-  isClosing: () => boolean,
 ): Promise<void> {
   const gone = new AbortController()
   response.once('close', () => gone.abort())
   response.on('error', () => gone.abort())
-  discardBody(incoming)
   const reply = await replyOf(handler, incoming, gone.signal, log)
   if (gone.signal.aborted) return
   const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body
-  const timer = clock.after(REPLY_TIMEOUT_MS, () => response.destroy())
-  response.once('close', () => timer.cancel())
   response.writeHead(reply.status, {
     ...reply.headers,
     'content-type': reply.contentType,
     'content-length': body.length,
-    ...(isClosing() && { connection: 'close' }),
+    connection: 'close',
   })
   response.end(incoming.method === 'HEAD' ? undefined : body)
 }
@@ -202,12 +191,4 @@ async function replyOf(
     log.warn('request failed', { path: incoming.url, error: messageOf(error) })
     return text(500, `${messageOf(error)}\n`)
   }
-}
-
-function discardBody(incoming: IncomingMessage): void {
-  let bytes = 0
-  incoming.on('data', (chunk: Buffer) => {
-    bytes += chunk.length
-    if (bytes > MAX_BODY_BYTES) incoming.destroy()
-  })
 }
