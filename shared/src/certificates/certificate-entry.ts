@@ -20,8 +20,6 @@ export class CertificateEntry {
   readonly key: string
   state: EntryState = { kind: 'initializing' }
   priority: Priority
-  /** When the next fetch is due; later than now while `timer` runs. */
-  dueAtMs: number
   /** Runs until the next fetch is due; undefined while the entry is due or being fetched. */
   timer: Timer | undefined
   /** Fetches in a row that brought no certificate with time left before its refresh. */
@@ -29,11 +27,10 @@ export class CertificateEntry {
   /** For the first outcome. */
   readonly waiters = new Waiters<WorkloadCertificate>()
 
-  constructor(identity: SpiffeId, priority: Priority, dueAtMs: number) {
+  constructor(identity: SpiffeId, priority: Priority) {
     this.identity = identity
     this.key = identity.toString()
     this.priority = priority
-    this.dueAtMs = dueAtMs
   }
 
   raise(priority: Priority): void {

@@ -173,6 +173,41 @@ void t.test('a refresh 45 days away is neither early nor late', async (t) => {
   manager.close()
 })
 
+void t.test('a refresh goes by the wall clock, as what the certificate says, within an hour of its step', async (t) => {
+  const { clock, ca, manager } = setUp({ random: () => 0 })
+  manager.prefetch(idOf('a'))
+  await settled(clock)
+  ca.last().succeed()
+  await settled(clock)
+  clock.stepWallClock(-HOUR_MS)
+  await clock.advance(13 * HOUR_MS - 1)
+  t.equal(ca.calls.length, 1, 'set back it is later')
+  await clock.advance(1)
+  t.equal(ca.calls.length, 2)
+  ca.last().succeed()
+  await settled(clock)
+  clock.stepWallClock(12 * HOUR_MS)
+  await clock.advance(HOUR_MS)
+  t.equal(ca.calls.length, 3, 'set ahead it is earlier')
+  manager.close()
+})
+
+void t.test('a wall clock that is set does not change the back-off', async (t) => {
+  for (const stepMs of [HOUR_MS, -HOUR_MS]) {
+    const { clock, ca, manager } = setUp({ random: () => 0.5 })
+    manager.get(idOf('a'), 'realtime').catch(() => {})
+    await settled(clock)
+    ca.last().fail(new Error('down'))
+    await settled(clock)
+    clock.stepWallClock(stepMs)
+    await clock.advance(999)
+    t.equal(ca.calls.length, 1)
+    await clock.advance(1)
+    t.equal(ca.calls.length, 2)
+    manager.close()
+  }
+})
+
 void t.test('a CA that answers with used-up certificates is not asked in a circle', async (t) => {
   const { clock, ca, manager } = setUp()
   manager.prefetch(idOf('a'))

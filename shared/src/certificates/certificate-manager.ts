@@ -15,7 +15,7 @@ const DEFAULT_MAX_IDENTITIES = 4_096
 const DEFAULT_MAX_WAITERS_PER_IDENTITY = 10_000
 /** As in Istio's ztunnel. What is dropped is fetched when the first connection needs it. */
 const DEFAULT_MAX_QUEUED_WARMUPS = 256
-/** Timers look at the clock at least this often, so that a step of the wall clock cannot make a refresh hours late. */
+/** Refreshes look at the clock at least this often, so that a step of the wall clock cannot make a refresh hours late. */
 const MAX_SLEEP_MS = 3_600_000
 /** Not even a CA that answers with used-up certificates is asked more often than this for one identity. */
 const MIN_RETRY_MS = 1_000
@@ -63,7 +63,7 @@ export class CertificateManager {
   readonly #options: Required<CertificateManagerOptions>
   /** At most maxIdentities. */
   readonly #entries = new Map<string, CertificateEntry>()
-  /** Entries whose fetch is due and not begun: a subset of #entries. */
+  /** Entries whose fetch is due and not begun, the one that waits longest first: a subset of #entries. */
   readonly #due = new Set<CertificateEntry>()
   /** Fetches under way, also of identities forgotten since; at most `concurrency`. */
   readonly #fetching = new Map<string, AbortController>()
@@ -171,7 +171,7 @@ export class CertificateManager {
   }
 
   #add(identity: SpiffeId, priority: Priority): CertificateEntry {
-    const { maxIdentities, clock } = this.#options
+    const { maxIdentities } = this.#options
     if (this.#isClosed) throw new CertificateUnavailableError('closed', 'the proxy is stopping')
     if (this.#entries.size >= maxIdentities) {
       throw new CertificateUnavailableError(
@@ -179,7 +179,7 @@ export class CertificateManager {
         `Certificates of ${maxIdentities} identities are kept; there is no room for another.`,
       )
     }
-    const entry = new CertificateEntry(identity, priority, clock.now())
+    const entry = new CertificateEntry(identity, priority)
     this.#entries.set(entry.key, entry)
     this.#due.add(entry)
     this.#fetchDue()
@@ -195,14 +195,13 @@ export class CertificateManager {
     }
   }
 
-  /** By priority, then by due time. The set is small: it holds only what concurrency leaves over. */
+  /** By priority, then the one that waits longest. The set is small: it holds only what concurrency leaves over. */
   #mostUrgent(): CertificateEntry | undefined {
     let best: CertificateEntry | undefined
     for (const entry of this.#due) {
       // One forgotten and wanted again at once waits for the end of the aborted fetch: never two for one identity.
       if (this.#fetching.has(entry.key)) continue
-      const order = best ? RANK[entry.priority] - RANK[best.priority] || entry.dueAtMs - best.dueAtMs : -1
-      if (order < 0) best = entry
+      if (!best || RANK[entry.priority] < RANK[best.priority]) best = entry
     }
     return best
   }
@@ -232,7 +231,7 @@ export class CertificateManager {
     const refreshAt = refreshAtMs(certificate, nowMs, random)
     if (refreshAt > nowMs) {
       entry.fruitless = 0
-      this.#schedule(entry, refreshAt)
+      this.#refreshAt(entry, refreshAt)
     } else {
       // Due again at once: with a back-off, yet twice within the time that is left.
       entry.fruitless++
@@ -241,7 +240,7 @@ export class CertificateManager {
         halfOfRestMs > 0
           ? Math.min(backoffMs(entry.fruitless, random), halfOfRestMs)
           : backoffMs(entry.fruitless, random)
-      this.#schedule(entry, nowMs + Math.max(waitMs, MIN_RETRY_MS))
+      this.#retryAfter(entry, Math.max(waitMs, MIN_RETRY_MS))
     }
     entry.setAvailable(certificate)
     this.#tell((listener) => listener.available(certificate))
@@ -265,27 +264,28 @@ export class CertificateManager {
       error: error.message,
       retryInMs: Math.round(waitMs),
     })
-    this.#schedule(entry, nowMs + waitMs)
+    this.#retryAfter(entry, waitMs)
   }
 
-  #schedule(entry: CertificateEntry, atMs: number): void {
-    entry.priority = 'background'
-    entry.dueAtMs = atMs
-    this.#sleep(entry)
+  /** A duration: a wall clock that is set right meanwhile, as after a boot, must not put it off. */
+  #retryAfter(entry: CertificateEntry, waitMs: number): void {
+    entry.timer = this.#options.clock.after(waitMs, () => this.#isDue(entry))
   }
 
-  #sleep(entry: CertificateEntry): void {
+  /** By the wall clock, as the certificate's validity. */
+  #refreshAt(entry: CertificateEntry, atMs: number): void {
     const { clock } = this.#options
-    const delayMs = Math.min(entry.dueAtMs - clock.now(), MAX_SLEEP_MS)
-    entry.timer = clock.after(delayMs, () => {
-      entry.timer = undefined
-      if (clock.now() < entry.dueAtMs) {
-        this.#sleep(entry)
-        return
-      }
-      this.#due.add(entry)
-      this.#fetchDue()
+    entry.timer = clock.after(Math.min(atMs - clock.now(), MAX_SLEEP_MS), () => {
+      if (clock.now() < atMs) this.#refreshAt(entry, atMs)
+      else this.#isDue(entry)
     })
+  }
+
+  #isDue(entry: CertificateEntry): void {
+    entry.timer = undefined
+    entry.priority = 'background'
+    this.#due.add(entry)
+    this.#fetchDue()
   }
 
   #tell(news: (listener: CertificateListener) => void): void {

@@ -10,6 +10,8 @@ interface Pending {
 export class FakeClock implements Clock {
   readonly #pending = new Set<Pending>()
   #now: number
+  /** How far the wall clock is ahead. */
+  #aheadMs = 0
   #order = 0
 
   constructor(startMs = Date.UTC(2026, 0, 1)) {
@@ -27,7 +29,16 @@ export class FakeClock implements Clock {
   }
 
   now(): number {
+    return this.#now + this.#aheadMs
+  }
+
+  monotonicMs(): number {
     return this.#now
+  }
+
+  /** Somebody sets the wall clock, ahead or back. No time passes. */
+  stepWallClock(byMs: number): void {
+    this.#aheadMs += byMs
   }
 
   after(delayMs: number, run: () => void): Timer {

@@ -34,7 +34,7 @@ export interface WatchedFileOptions {
   readonly maxBytes?: number
 }
 
-/** A change that waits until its writer has finished. */
+/** A change that waits until its writer has finished; times in monotonic milliseconds. */
 interface Change {
   readonly since: number
   /** As the file was seen last, and since when it is so. */
@@ -93,7 +93,7 @@ export class WatchedFile {
   /** Something in the directory changed; it need not be the file. */
   #changed(): void {
     if (this.#timer) return
-    const now = this.#options.clock.now()
+    const now = this.#options.clock.monotonicMs()
     this.#look({ since: now, stamp: stampOf(this.#options.path), unchangedSince: now })
   }
 
@@ -104,12 +104,11 @@ export class WatchedFile {
   /** Only the file itself puts a load off: a directory in which much is written would put it off for ever. */
   async #settle(change: Change): Promise<void> {
     this.#timer = undefined
-    const now = this.#options.clock.now()
+    const now = this.#options.clock.monotonicMs()
     const stamp = stampOf(this.#options.path)
     if (stamp.identity === this.#lastIdentity) return
     const unchangedSince = stamp.identity === change.stamp.identity ? change.unchangedSince : now
-    const age = now - Math.min(unchangedSince, stamp.writtenAt ?? unchangedSince)
-    const isSettled = age >= SETTLED_MS
+    const isSettled = now - unchangedSince >= SETTLED_MS || this.#isOld(stamp)
     if (this.#isLoading || (!isSettled && now - change.since < MAX_POSTPONED_MS)) {
       this.#look({ since: change.since, stamp, unchangedSince })
       return
@@ -121,6 +120,11 @@ export class WatchedFile {
     } catch (error) {
       if (this.#directory) this.#report(error)
     }
+  }
+
+  /** By its date, which is the wall clock's: one that lies ahead says nothing. */
+  #isOld({ writtenAt }: FileStamp): boolean {
+    return writtenAt !== undefined && this.#options.clock.now() - writtenAt >= SETTLED_MS
   }
 
   #report(error: unknown): void {

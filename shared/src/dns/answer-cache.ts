@@ -4,7 +4,6 @@ import type { Addresses } from './pick-address.ts'
 
 interface Entry {
   readonly outcome: Addresses | DnsError
-  readonly fromMs: number
   readonly untilMs: number
 }
 
@@ -24,17 +23,14 @@ export class AnswerCache {
     const entry = this.#entries.get(name)
     if (!entry) return undefined
     this.#entries.delete(name)
-    const now = this.#clock.now()
-    // A clock that was set back must not make an answer last.
-    if (now < entry.fromMs || now >= entry.untilMs) return undefined
+    if (this.#clock.monotonicMs() >= entry.untilMs) return undefined
     this.#entries.set(name, entry)
     return entry.outcome
   }
 
   set(name: string, outcome: Addresses | DnsError, forMs: number): void {
-    const fromMs = this.#clock.now()
     this.#entries.delete(name)
-    this.#entries.set(name, { outcome, fromMs, untilMs: fromMs + forMs })
+    this.#entries.set(name, { outcome, untilMs: this.#clock.monotonicMs() + forMs })
     if (this.#entries.size <= this.#maxNames) return
     const [oldest] = this.#entries.keys()
     if (oldest !== undefined) this.#entries.delete(oldest)

@@ -26,6 +26,17 @@ void t.test('a server has one free reset for each stream that was opened', async
   t.equal(resetsTaken(guard), 0)
 })
 
+void t.test('tokens come with time, not with the wall clock', async (t) => {
+  const clock = new FakeClock()
+  const guard = new AbuseGuard({ ...DEFAULT_LIMITS, earlyResets: { burst: 10, perSecond: 4 } }, clock)
+  t.equal(resetsTaken(guard), 10)
+  clock.stepWallClock(3_600_000)
+  t.equal(resetsTaken(guard), 0, 'set ahead')
+  await clock.advance(1000)
+  clock.stepWallClock(-7_200_000)
+  t.equal(resetsTaken(guard), 4, 'set back')
+})
+
 void t.test('free resets are saved up to a bound only', async (t) => {
   const guard = new AbuseGuard({ ...DEFAULT_LIMITS, earlyResets: none, maxExpectedResets: 5 }, new FakeClock())
   for (let i = 0; i < 1000; i++) guard.streamOpened()

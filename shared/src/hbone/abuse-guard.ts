@@ -88,7 +88,7 @@ class TokenBucket {
     this.#rate = rate
     this.#clock = clock
     this.#tokens = rate.burst
-    this.#filledAtMs = clock.now()
+    this.#filledAtMs = clock.monotonicMs()
   }
 
   take(what: string): void {
@@ -103,8 +103,8 @@ class TokenBucket {
   }
 
   #refill(): void {
-    const now = this.#clock.now()
-    const earned = (Math.max(now - this.#filledAtMs, 0) / 1000) * this.#rate.perSecond
+    const now = this.#clock.monotonicMs()
+    const earned = ((now - this.#filledAtMs) / 1000) * this.#rate.perSecond
     this.#tokens = Math.min(this.#tokens + earned, this.#rate.burst)
     this.#filledAtMs = now
   }

@@ -124,7 +124,7 @@ class ClientConnection implements HboneClientConnection {
         peer: this.peer,
         signal: request.signal,
         unanswered: this.#unanswered,
-        openedMs: this.#clock.now(),
+        openedMs: this.#clock.monotonicMs(),
       })
       return answer
     } catch (error) {
@@ -144,7 +144,7 @@ class ClientConnection implements HboneClientConnection {
 
   /** One look at all of them now and then instead of a timer for each: most are answered within milliseconds. */
   #expire(timeoutMs: number): void {
-    const latest = this.#clock.now() - timeoutMs
+    const latest = this.#clock.monotonicMs() - timeoutMs
     for (const pending of this.#unanswered.list()) if (pending.openedMs <= latest) pending.expire(timeoutMs)
   }
 }

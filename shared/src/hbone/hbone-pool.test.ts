@@ -158,7 +158,7 @@ poolTest(
 )
 
 poolTest(
-  'an idle connection is closed after the timeout, counted from the end of its last stream',
+  'an idle connection is closed after the timeout, counted from the end of its last stream by no wall clock',
   { idleTimeoutMs: 100 },
   async (t, { open, connections, pool, clock }) => {
     const first = await open()
@@ -167,8 +167,10 @@ poolTest(
     first.reset()
     await clock.advance(60)
     ;(await open()).reset()
+    clock.stepWallClock(3_600_000)
     await clock.advance(60)
     t.equal(pool.size, 1, 'used again in between')
+    clock.stepWallClock(-7_200_000)
     await clock.advance(40)
     t.equal(pool.size, 0)
     t.ok(connections[0]?.isClosed)

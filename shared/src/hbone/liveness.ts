@@ -22,7 +22,7 @@ export class Liveness {
     this.#options = options
   }
 
-  /** When the last PING was sent. */
+  /** When the last PING was sent, in monotonic milliseconds. */
   get askedMs(): number {
     return this.#askedMs
   }
@@ -32,7 +32,7 @@ export class Liveness {
     this.#isWaiting = false
     this.#timer = clock.after(pingIntervalMs, () => {
       this.#isWaiting = true
-      this.#askedMs = clock.now()
+      this.#askedMs = clock.monotonicMs()
       this.#timer = clock.after(pingTimeoutMs, onDead)
       sendPing()
       onTick()

@@ -48,7 +48,7 @@ export class PeerWatch {
   /** Our SETTINGS are sent now. Once. */
   start(): void {
     const { clock, limits, onNoSettings } = this.#options
-    this.#startedMs = clock.now()
+    this.#startedMs = clock.monotonicMs()
     this.#settingsExchange = new SettingsExchange(clock, limits.settingsTimeoutMs, onNoSettings)
     this.#liveness.start()
   }

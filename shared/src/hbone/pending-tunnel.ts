@@ -23,7 +23,7 @@ export interface PendingTunnelOptions {
   readonly signal: CancelSignal | undefined
   /** Holds it until it is settled, for whoever calls `expire`. */
   readonly unanswered: PlacedSet<PendingTunnel>
-  /** Clock milliseconds. */
+  /** Monotonic milliseconds. */
   readonly openedMs: number
 }
 

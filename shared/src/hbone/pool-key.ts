@@ -183,7 +183,7 @@ export class PoolKey implements PooledConnectionOwner {
         waiter.settle(new HboneError('overloaded', `No tunnel connection had room within ${waitTimeoutMs} ms`))
       })
       const waiter: Waiter = {
-        sinceMs: clock.now(),
+        sinceMs: clock.monotonicMs(),
         request,
         avoid,
         disappointments: 0,
@@ -217,7 +217,7 @@ export class PoolKey implements PooledConnectionOwner {
     for (let dials = this.#dials(); dials < MAX_PARALLEL_DIALS; dials++) {
       const [first] = this.#waiters
       if (!first || this.#isDestroyed || this.#waiters.size <= dials * connectionOptions.maxStreams) return
-      if (this.#backoff && this.#host.clock.now() < this.#backoff.untilMs) return
+      if (this.#backoff && this.#host.clock.monotonicMs() < this.#backoff.untilMs) return
       if (this.#unclosed >= this.#host.maxConnectionsPerKey || !this.#host.makeRoom()) {
         if (this.#connections.size === 0) this.#rejectWaiters(tooManyConnections())
         return
@@ -248,7 +248,7 @@ export class PoolKey implements PooledConnectionOwner {
       this.#backoff = { untilMs: 0, failures, timer: forgetting }
       this.#serveWaiters()
     })
-    this.#backoff = { untilMs: this.#host.clock.now() + delayMs, failures, timer }
+    this.#backoff = { untilMs: this.#host.clock.monotonicMs() + delayMs, failures, timer }
   }
 
   #disappointWaiters(): void {

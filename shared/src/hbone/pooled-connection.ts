@@ -60,7 +60,7 @@ const TIMED_OUT = { identity: 'identity', dial: 'dial-timeout', handshake: 'hand
 
 /** One connection of the pool from its dial to its end: connecting → ready → retiring → closed, where any state may close. */
 export class PooledConnection {
-  /** When its dial began. */
+  /** When its dial began, in monotonic milliseconds. */
   readonly sinceMs: number
   readonly #options: PooledConnectionOptions
   readonly #owner: PooledConnectionOwner
@@ -71,7 +71,7 @@ export class PooledConnection {
   constructor(dialler: Dialler, owner: PooledConnectionOwner, options: PooledConnectionOptions) {
     this.#options = options
     this.#owner = owner
-    this.sinceMs = options.clock.now()
+    this.sinceMs = options.clock.monotonicMs()
     const abort = new AbortController()
     const deadline = options.clock.after(options.connectTimeoutMs, () => this.#giveUp())
     this.#state = { kind: 'connecting', abort, deadline, phase: 'identity' }
@@ -93,7 +93,7 @@ export class PooledConnection {
     return Math.min(this.#options.maxStreams, most) - connection.activeStreams
   }
 
-  /** Since when it has no stream, in clock milliseconds; undefined while it has one or is not ready. */
+  /** Since when it has no stream, in monotonic milliseconds; undefined while it has one or is not ready. */
   get idleSinceMs(): number | undefined {
     return this.#state.kind === 'ready' ? this.#state.idleSinceMs : undefined
   }
@@ -196,8 +196,8 @@ export class PooledConnection {
     if (state.kind !== 'ready' || state.connection.activeStreams > 0) return
     if (this.#isDraining) return this.#retire(false)
     const { clock, idleTimeoutMs } = this.#options
-    state.idleSinceMs ??= clock.now()
-    const restMs = state.idleSinceMs + idleTimeoutMs - clock.now()
+    state.idleSinceMs ??= clock.monotonicMs()
+    const restMs = state.idleSinceMs + idleTimeoutMs - clock.monotonicMs()
     if (restMs <= 0) return this.#retire(false)
     state.idleTimer ??= clock.after(restMs, () => {
       state.idleTimer = undefined

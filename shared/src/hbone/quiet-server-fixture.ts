@@ -48,8 +48,20 @@ export interface QuietServer {
   readonly credit: ReadonlyMap<number, number>
 }
 
-/** Has begun: preface and SETTINGS are exchanged, the peer's ACK took that long. */
-export async function quietServer(io: ByteIo, roundTripMs = 0): Promise<QuietServer> {
+export interface QuietBeginning {
+  /** How long the peer's ACK of our SETTINGS takes. Default 0. */
+  readonly roundTripMs?: number
+  /** By how much the wall clock is set meanwhile. Default 0. */
+  readonly stepMs?: number
+  /** False where no ACK comes. Default true. */
+  readonly isAcknowledged?: boolean
+}
+
+/** Has begun: preface and SETTINGS are exchanged. */
+export async function quietServer(
+  io: ByteIo,
+  { roundTripMs = 0, stepMs = 0, isAcknowledged = true }: QuietBeginning = {},
+): Promise<QuietServer> {
   const port = new QuietPort()
   const clock = new FakeClock()
   const streams: TunnelStream[] = []
@@ -78,9 +90,11 @@ export async function quietServer(io: ByteIo, roundTripMs = 0): Promise<QuietSer
     connection.onBytes(slab, 0, slab.bytes.length, false)
   }
   connection.start()
+  clock.stepWallClock(stepMs)
   await clock.advance(roundTripMs)
   const nothing = Buffer.alloc(0)
-  bring(CLIENT_PREFACE, frame(FrameType.settings, 0, 0, nothing), frame(FrameType.settings, Flag.ack, 0, nothing))
+  bring(CLIENT_PREFACE, frame(FrameType.settings, 0, 0, nothing))
+  if (isAcknowledged) bring(frame(FrameType.settings, Flag.ack, 0, nothing))
   return { connection, port, clock, streams, bring, credit }
 }
 

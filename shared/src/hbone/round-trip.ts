@@ -14,10 +14,8 @@ export class RoundTrip {
     return this.#shortestMs
   }
 
-  /** What was sent then has come to the peer, and an answer back. */
+  /** What was sent then, in monotonic milliseconds, has come to the peer, and an answer back. */
   answered(sentMs: number): void {
-    const tookMs = this.#clock.now() - sentMs
-    // Below 0 the wall clock was set back meanwhile.
-    if (tookMs >= 0) this.#shortestMs = Math.min(this.#shortestMs, tookMs)
+    this.#shortestMs = Math.min(this.#shortestMs, this.#clock.monotonicMs() - sentMs)
   }
 }

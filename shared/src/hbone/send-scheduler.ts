@@ -322,7 +322,7 @@ export class SendScheduler {
   /** The last turn brought more for a short write, so the next one may too. */
   #mayGrow(): boolean {
     if (!this.#isShortOnly || this.#writer.bytes === this.#gatheredBefore) return false
-    const now = this.#options.clock.now()
+    const now = this.#options.clock.monotonicMs()
     if (this.#gatheredBefore === 0) this.#gatheringSinceMs = now
     this.#gatheredBefore = this.#writer.bytes
     return now === this.#gatheringSinceMs

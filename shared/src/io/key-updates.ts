@@ -12,11 +12,11 @@ const WINDOW_MS = 60_000
  */
 export function boundKeyUpdates(socket: TLSSocket, clock: Clock): void {
   let count = 0
-  let sinceMs = clock.now()
+  let sinceMs = clock.monotonicMs()
   socket.on('keylog', () => {
-    if (clock.now() - sinceMs >= WINDOW_MS) {
+    if (clock.monotonicMs() - sinceMs >= WINDOW_MS) {
       count = 0
-      sinceMs = clock.now()
+      sinceMs = clock.monotonicMs()
     }
     if (++count !== MOST) return
     // Not destroyed from within OpenSSL's read; but of the rest, which may be some 2 MB, no more is read.

@@ -189,6 +189,18 @@ void t.test('bytes of all counters are told, as they were at the end, in one lin
   t.match(lines[0], 'bytes_sent=15 bytes_recv=3 duration="61000ms"\n')
 })
 
+void t.test('the time of a line is the wall clock, its duration is not', async (t) => {
+  const { lines, clock, recorder } = kit()
+  for (const stepMs of [3_600_000, -3_600_000]) {
+    const connection = recorder.opened(BARE)
+    clock.stepWallClock(stepMs)
+    await clock.advance(3)
+    connection.finish('success')
+  }
+  t.match(lines[0], /^2026-01-01T01:00:00.003000Z.* duration="3ms"/)
+  t.match(lines[1], /^2026-01-01T00:00:00.006000Z.* duration="3ms"/)
+})
+
 void t.test('of several endpoints that were tried the last is told', async (t) => {
   const { lines, recorder } = kit()
   const connection = recorder.opened(FULL)

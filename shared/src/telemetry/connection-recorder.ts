@@ -77,7 +77,7 @@ class Recorded implements OpenConnection, Placed {
     this.#info = options.info
     this.#ends = options.cache.get(options.info)
     this.#text = this.#ends.text
-    this.#openedAtMs = options.clock.now()
+    this.#openedAtMs = options.clock.monotonicMs()
     this.#ends.series.opened.add(1)
     options.access.opened(options.info, this.#text)
   }
@@ -107,7 +107,7 @@ class Recorded implements OpenConnection, Placed {
     access.completed(this.#info, this.#text, {
       bytesAtoB: this.#bytesAtoB,
       bytesBtoA: this.#bytesBtoA,
-      durationMs: Math.max(0, Math.round(clock.now() - this.#openedAtMs)),
+      durationMs: clock.monotonicMs() - this.#openedAtMs,
       outcome,
     })
   }

@@ -117,7 +117,11 @@ void t.test('time has microseconds and survives a change of the second', async (
   const lines: string[] = []
   const times = [1_767_225_599_999.25, 1_767_225_600_000, 1_767_225_600_001, 1_767_225_599_000]
   const timers = new FakeClock()
-  const clock: Clock = { now: () => times.shift() ?? 0, after: (ms, callback) => timers.after(ms, callback) }
+  const clock: Clock = {
+    now: () => times.shift() ?? 0,
+    monotonicMs: () => timers.monotonicMs(),
+    after: (ms, callback) => timers.after(ms, callback),
+  }
   const log = createLog({
     write: (line) => lines.push(line),
     format: 'plain',

@@ -26,12 +26,12 @@ function metricsHandler(render: () => string | Promise<string>, clock: Clock): H
   let notBeforeMs = 0
   const make = async (): Promise<EncodedBody> => {
     await untilMs(notBeforeMs, clock)
-    const sinceMs = clock.now()
+    const sinceMs = clock.monotonicMs()
     try {
       const text = await Promise.try(render)
       return new EncodedBody(Buffer.from(text))
     } finally {
-      const nowMs = clock.now()
+      const nowMs = clock.monotonicMs()
       notBeforeMs = nowMs + Math.min(PAUSES * (nowMs - sinceMs), MAX_PAUSE_MS)
       underWay = undefined
     }
@@ -49,10 +49,10 @@ function metricsHandler(render: () => string | Promise<string>, clock: Clock): H
   }
 }
 
-/** At once where that time is past, or further away than a pause may be because the clock was set back. */
+/** At once where that time is past. */
 async function untilMs(timeMs: number, clock: Clock): Promise<void> {
-  const pauseMs = timeMs - clock.now()
-  if (pauseMs <= 0 || pauseMs > MAX_PAUSE_MS) return
+  const pauseMs = timeMs - clock.monotonicMs()
+  if (pauseMs <= 0) return
   await new Promise<void>((resolve) => {
     clock.after(pauseMs, resolve)
   })

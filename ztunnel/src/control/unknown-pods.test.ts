@@ -27,13 +27,16 @@ function watching(nodeName: string | undefined): {
   return { unknown: new UnknownPods({ mesh, nodeName, clock, log }), clock, warnings, add }
 }
 
-void t.test('a pod whose record is of another node is told once, with that node', async (t) => {
+void t.test('a pod whose record is of another node is told once, with that node, by whatever clock', async (t) => {
   const { unknown, clock, warnings, add } = watching('node-x')
   const client = pod('client')
   add('client', 'node-a')
   unknown.captured([client])
+  clock.stepWallClock(3_600_000)
+  unknown.captured([client])
   await clock.advance(4_999)
   t.same(warnings, [])
+  clock.stepWallClock(-7_200_000)
   unknown.captured([client])
   await clock.advance(1)
   t.same(warnings, [

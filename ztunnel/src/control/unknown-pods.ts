@@ -31,7 +31,7 @@ export class UnknownPods {
 
   /** These are captured now; what is true of others is forgotten. */
   captured(pods: Iterable<Pod>): void {
-    const dueAt = this.#options.clock.now() + PATIENCE_MS
+    const dueAt = this.#options.clock.monotonicMs() + PATIENCE_MS
     const before = this.#pods
     this.#pods = new Map()
     for (const pod of pods) {
@@ -51,14 +51,14 @@ export class UnknownPods {
     if (this.#isStopped) return
     const { clock } = this.#options
     const first = Math.min(...[...this.#pods.values()].map(({ dueAt }) => dueAt ?? Infinity))
-    this.#timer = first === Infinity ? undefined : clock.after(first - clock.now(), () => this.#look())
+    this.#timer = first === Infinity ? undefined : clock.after(first - clock.monotonicMs(), () => this.#look())
   }
 
   #look(): void {
     const { mesh, clock } = this.#options
     const missing: Pod[] = []
     for (const [uid, { pod, dueAt }] of this.#pods) {
-      if (dueAt === undefined || dueAt > clock.now()) continue
+      if (dueAt === undefined || dueAt > clock.monotonicMs()) continue
       this.#pods.set(uid, { pod, dueAt: undefined })
       if (!mesh.localWorkload(pod.namespace, pod.name, pod.serviceAccount)) missing.push(pod)
     }

@@ -90,7 +90,7 @@ export class WorkerPool {
   }
 
   #restartDelayMs(): number {
-    const now = this.#options.clock.now()
+    const now = this.#options.clock.monotonicMs()
     this.#deaths = [...this.#deaths.filter((at) => now - at < RESTART_WINDOW_MS), now].slice(-64)
     return this.#deaths.length <= IMMEDIATE_RESTARTS ? 0 : RESTART_DELAY_MS
   }

@@ -41,12 +41,12 @@ export class Recheck {
   #slice(): void {
     this.#isScheduled = false
     const { clock } = this.#options
-    const since = clock.now()
+    const since = clock.monotonicMs()
     let questions = 0
     for (const [one, ask] of this.#waiting) {
       this.#waiting.delete(one)
       ask()
-      if (++questions >= SLICE_QUESTIONS || clock.now() - since >= SLICE_MS) break
+      if (++questions >= SLICE_QUESTIONS || clock.monotonicMs() - since >= SLICE_MS) break
     }
     this.#schedule()
   }

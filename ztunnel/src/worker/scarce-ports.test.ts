@@ -4,7 +4,7 @@ import { ScarcePorts } from './scarce-ports.ts'
 
 const web = { address: '10.0.0.2', port: 80 }
 
-void t.test('remembered for a while, for one source and destination', async (t) => {
+void t.test('remembered for a while by any wall clock, for one source and destination', async (t) => {
   const clock = new FakeClock()
   const ports = new ScarcePorts(clock)
   t.notOk(ports.has('10.0.0.1', web))
@@ -13,8 +13,10 @@ void t.test('remembered for a while, for one source and destination', async (t) 
   t.notOk(ports.has('10.0.0.3', web))
   t.notOk(ports.has(undefined, web))
   t.notOk(ports.has('10.0.0.1', { ...web, port: 81 }))
+  clock.stepWallClock(3_600_000)
   await clock.advance(249)
   t.ok(ports.has('10.0.0.1', web))
+  clock.stepWallClock(-7_200_000)
   await clock.advance(1)
   t.notOk(ports.has('10.0.0.1', web))
 })

@@ -23,7 +23,7 @@ export class ScarcePorts {
   add(source: string | undefined, to: SocketAddress): void {
     const path = pathOf(source, to)
     this.#paths.delete(path)
-    this.#paths.set(path, this.#clock.now() + REMEMBERED_MS)
+    this.#paths.set(path, this.#clock.monotonicMs() + REMEMBERED_MS)
     for (const oldest of this.#paths.keys()) {
       if (this.#paths.size <= MAX_PATHS) break
       this.#paths.delete(oldest)
@@ -35,7 +35,7 @@ export class ScarcePorts {
     const path = pathOf(source, to)
     const until = this.#paths.get(path)
     if (until === undefined) return false
-    if (this.#clock.now() < until) return true
+    if (this.#clock.monotonicMs() < until) return true
     this.#paths.delete(path)
     return false
   }

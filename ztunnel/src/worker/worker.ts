@@ -199,8 +199,8 @@ export class Worker {
   /** Resolves when the last connection ended or, at the deadline, was ended. */
   async #drain({ context, logging, metrics }: Started, deadlineMs: number): Promise<void> {
     for (const proxy of this.#pods.values()) proxy.drain()
-    const deadline = context.clock.now() + deadlineMs
-    while (this.#busy() > 0 && context.clock.now() < deadline) {
+    const deadline = context.clock.monotonicMs() + deadlineMs
+    while (this.#busy() > 0 && context.clock.monotonicMs() < deadline) {
       await new Promise<void>((resolve) => {
         setTimeout(resolve, DRAIN_POLL_MS)
       })

@@ -74,26 +74,31 @@ export class ServingCertificate {
   }
 
   #renew(): void {
-    const { clock, log, onRenewed } = this.#options
+    const { log, onRenewed } = this.#options
     try {
       this.#context = this.#issue()
       onRenewed(this.#context)
       log.info('the serving certificate was renewed')
     } catch (error) {
-      this.#renewAtMs = clock.now() + RETRY_MS
       log.error('the serving certificate could not be renewed, the old one stays', { error: messageOf(error) })
+      this.#wait(RETRY_MS, () => this.#renew())
+      return
     }
     this.#sleep()
   }
 
   #sleep(): void {
-    if (this.#isClosed) return
-    this.#timer?.cancel()
     const { clock } = this.#options
     const restMs = Math.max(this.#renewAtMs - clock.now(), 1_000)
-    this.#timer = clock.after(Math.min(restMs, MAX_SLEEP_MS), () => {
+    this.#wait(Math.min(restMs, MAX_SLEEP_MS), () => {
       if (clock.now() >= this.#renewAtMs) this.#renew()
       else this.#sleep()
     })
+  }
+
+  #wait(delayMs: number, run: () => void): void {
+    if (this.#isClosed) return
+    this.#timer?.cancel()
+    this.#timer = this.#options.clock.after(delayMs, run)
   }
 }

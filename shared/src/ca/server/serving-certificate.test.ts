@@ -1,0 +1,41 @@
+import t from 'tap'
+import { FakeClock } from '../../clock/index.ts'
+import { silentLog } from '../../log/index.ts'
+import type { SigningSource } from '../authority/signing-material.ts'
+import { materialOf, newAuthority } from '../ca-fixture.ts'
+import { ServingCertificate } from './serving-certificate.ts'
+
+void t.test('a renewal that failed is tried again a minute later, though the wall clock was set back', async (t) => {
+  const clock = new FakeClock(Date.now())
+  let isBroken = false
+  const material = materialOf(newAuthority('root'))
+  const source: SigningSource = {
+    current() {
+      if (isBroken) throw new Error('it is broken')
+      return material
+    },
+    onChange: () => () => {},
+    close() {},
+  }
+  const tried: string[] = []
+  const serving = new ServingCertificate({
+    names: ['localhost'],
+    ttlMs: 7_200_000,
+    source,
+    clock,
+    log: { ...silentLog, error: () => void tried.push('failed') },
+    onRenewed: () => void tried.push('renewed'),
+  })
+  isBroken = true
+  await clock.advance(3_600_000)
+  t.same(tried, ['failed'])
+  isBroken = false
+  clock.stepWallClock(-1_800_000)
+  // Certificates are dated in whole seconds: half of its life was over a little before.
+  await clock.advance(59_000)
+  t.same(tried, ['failed'])
+  await clock.advance(1_000)
+  t.same(tried, ['failed', 'renewed'])
+  serving.close()
+  t.equal(clock.pendingTimers, 0)
+})
