@@ -46,6 +46,26 @@ void t.test('an application that takes nothing is given up, one that goes on tak
   t.same([leftovers.count, leftovers.bytes, clock.pendingTimers], [0, 0, 0])
 })
 
+void t.test('it has 20 to 30 s from the last byte that it took', async (t) => {
+  const clock = new FakeClock()
+  const leftovers = new Leftovers({ clock })
+  const [early, late] = [new Left(leftovers, 100), new Left(leftovers, 100)]
+  const given = (): readonly boolean[] => [early.isGivenUp, late.isGivenUp]
+  await clock.advance(9_999)
+  early.take(1)
+  await clock.advance(1)
+  late.take(1)
+  await clock.advance(19_999)
+  t.same(given(), [false, false])
+  await clock.advance(1)
+  t.same(given(), [true, false])
+  await clock.advance(9_999)
+  t.same(given(), [true, false])
+  await clock.advance(1)
+  t.same(given(), [true, true])
+  t.equal(clock.pendingTimers, 0)
+})
+
 void t.test('one that takes a byte now and then does not stay for ever', async (t) => {
   const clock = new FakeClock()
   const leftovers = new Leftovers({ clock })

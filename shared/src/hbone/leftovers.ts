@@ -102,9 +102,9 @@ export class Leftovers {
     this.#timer ??= this.#clock.after(SWEEP_MS, () => {
       this.#timer = undefined
       for (const [leftover, entry] of this.#entries) {
+        this.#lookAt(leftover, entry)
         entry.sweeps++
         entry.idleSweeps++
-        this.#lookAt(leftover, entry)
         if (entry.idleSweeps < MAX_IDLE_SWEEPS && entry.sweeps < MAX_SWEEPS) continue
         leftover.giveUp('its peer has left, and the application does not take what was received')
       }
