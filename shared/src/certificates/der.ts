@@ -16,17 +16,11 @@ declare module 'node-forge' {
     /** With a context tag, which is any number, in the place of a universal one. */
     function create(tagClass: Class, tag: number, constructed: boolean, value: Bytes | Asn1[]): Asn1
   }
-  namespace util {
-    /** The bytes of an IPv4 or IPv6 address in text form, one character each. */
-    function bytesFromIP(address: string): Bytes | null
-  }
 }
 
 const require = createRequire(import.meta.url)
 // The ASN.1 layer alone: the whole of node-forge costs each process 8 MB more and 90 ms at start. Its type is that of the whole.
 const asn1 = require('node-forge/lib/asn1') as typeof forge.asn1
-/** Text and bytes as node-forge wants them. */
-export const forgeUtil = require('node-forge/lib/util') as typeof forge.util
 const { Type, Class } = asn1
 
 export type DerNode = forge.asn1.Asn1

@@ -1,7 +1,7 @@
 // The certificate extensions that we write (RFC 5280 section 4.2).
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import { isIP } from 'node:net'
+import { addressBytes, parseIp } from '../ip/index.ts'
 import { CertificateError } from './certificate-error.ts'
 import {
   bitFlags,
@@ -16,7 +16,6 @@ import {
   unsignedInteger,
   wholeBitStringOf,
   type DerNode,
-  forgeUtil,
 } from './der.ts'
 import { OID, type TlsUsage } from './object-identifiers.ts'
 
@@ -39,7 +38,7 @@ export function subjectAltName(names: AlternativeNames, isCritical: boolean): De
   const general = [
     ...(names.uris ?? []).map((uri) => taggedBytes(GENERAL_NAME.uri, Buffer.from(uri, 'latin1'))),
     ...(names.dnsNames ?? []).map((name) => taggedBytes(GENERAL_NAME.dns, Buffer.from(name, 'latin1'))),
-    ...(names.ipAddresses ?? []).map((address) => taggedBytes(GENERAL_NAME.ip, addressBytes(address))),
+    ...(names.ipAddresses ?? []).map((address) => taggedBytes(GENERAL_NAME.ip, ipAddress(address))),
   ]
   return extension(OID.subjectAltName, isCritical, sequence(...general))
 }
@@ -73,8 +72,7 @@ export function keyIdOf(publicKeyDer: Buffer): Buffer {
   return createHash('sha1').update(wholeBitStringOf(key, 'public key')).digest()
 }
 
-function addressBytes(address: string): Buffer {
-  const bytes = isIP(address) === 0 ? null : forgeUtil.bytesFromIP(address)
-  if (bytes === null) throw new CertificateError('malformed', `${JSON.stringify(address)} is no IP address.`)
-  return Buffer.from(bytes, 'latin1')
+function ipAddress(address: string): Buffer {
+  if (parseIp(address) !== undefined) return addressBytes(address)
+  throw new CertificateError('malformed', `${JSON.stringify(address)} is no IP address.`)
 }

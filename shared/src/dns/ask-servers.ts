@@ -1,7 +1,7 @@
 import { NODATA, NOTFOUND, promises, CANCELLED, TIMEOUT, type RecordWithTtl } from 'node:dns'
 import type { Clock, Timer } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
-import { canonicalAddress } from '../io/index.ts'
+import { canonicalAddress } from '../ip/index.ts'
 import { DnsError } from './dns-error.ts'
 import type { Addresses } from './pick-address.ts'
 

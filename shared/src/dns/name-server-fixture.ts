@@ -1,7 +1,7 @@
 // A name server for tests, on loopback: says what it is told to say, and what it was asked. Messages as in RFC 1035, 4.1.
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { addressBits } from '../mesh/index.ts'
+import { addressBytes, familyOf } from '../ip/index.ts'
 
 /** Answers to one question: records, an RCODE of RFC 1035, or nothing at all. */
 export type Saying =
@@ -71,7 +71,7 @@ function encodeRecords({ addresses, ttl, alias }: Extract<Saying, object>): Buff
   return [
     ...(alias ? [encodeRecord(asked, CNAME, alias.ttl, target)] : []),
     ...addresses.map((address) => {
-      return encodeRecord(alias ? target : asked, address.includes(':') ? AAAA : A, ttl, addressBytes(address))
+      return encodeRecord(alias ? target : asked, familyOf(address) === 6 ? AAAA : A, ttl, addressBytes(address))
     }),
   ]
 }
@@ -83,9 +83,4 @@ function encodeRecord(name: Buffer, type = 0, ttl: number, data: Buffer): Buffer
   fields.writeUInt32BE(ttl, 4)
   fields.writeUInt16BE(data.length, 8)
   return Buffer.concat([name, fields, data])
-}
-
-function addressBytes(address: string): Buffer {
-  const bits = addressBits(address)
-  return Buffer.from(bits.toString(16).padStart(address.includes(':') ? 32 : 8, '0'), 'hex')
 }

@@ -1,4 +1,4 @@
-import type { Family } from '../mesh/index.ts'
+import type { Family } from '../ip/index.ts'
 
 /** What a name stands for: at least one address. */
 export interface Addresses {

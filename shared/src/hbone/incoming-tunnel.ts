@@ -1,6 +1,7 @@
 import { Cancellation, type CancelSignal } from '../cancellation/index.ts'
 import type { SpiffeId } from '../identity/index.ts'
-import type { SocketAddress, Splice, TcpEnd } from '../io/index.ts'
+import type { Splice, TcpEnd } from '../io/index.ts'
+import type { SocketAddress } from '../ip/index.ts'
 import type { ConnectRequest } from './connect-request.ts'
 import { ErrorCode } from './error-code.ts'
 import { responseBlock } from './header-block.ts'

@@ -4,7 +4,7 @@ import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
 import type { PortOwner, SecurePort, TcpPort } from './byte-port.ts'
 import type { SlabPool } from './slab.ts'
-import type { SocketAddress } from './socket-address.ts'
+import type { SocketAddress } from '../ip/index.ts'
 
 /**
  * One established TCP connection that nobody reads yet. The holder must do exactly one of: splice it, hand it to HBONE, or

@@ -1,5 +1,5 @@
 import type { Slab } from './slab.ts'
-import type { SocketAddress } from './socket-address.ts'
+import type { SocketAddress } from '../ip/index.ts'
 
 /** Space in front of data read for a tunnel: an HTTP/2 frame header is written there, so the payload is never copied. */
 export const HEADROOM_BYTES = 9

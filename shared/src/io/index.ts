@@ -21,11 +21,4 @@ export { ByteQueue } from './byte-queue.ts'
 export { IoError, isSwallowed, type IoErrorCode } from './io-error.ts'
 export { selectIo, type SelectIoOptions } from './select-io.ts'
 export { HeapSlab, PooledSlab, SlabPool, type Slab } from './slab.ts'
-export {
-  canonicalAddress,
-  formatSocketAddress,
-  isLinkLocal,
-  isLoopback,
-  type SocketAddress,
-  type SocketNames,
-} from './socket-address.ts'
+export type { SocketNames } from './socket-names.ts'

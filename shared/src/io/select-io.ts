@@ -3,7 +3,7 @@ import type { Log } from '../log/index.ts'
 import type { ByteIo } from './byte-io.ts'
 import { HandleIo } from './handle/handle-io.ts'
 import { loadBindings } from './handle/node-bindings.ts'
-import type { SocketNames } from './socket-address.ts'
+import type { SocketNames } from './socket-names.ts'
 import { StreamIo } from './stream/stream-io.ts'
 
 export interface SelectIoOptions {

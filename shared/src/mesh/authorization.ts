@@ -1,4 +1,4 @@
-import type { Cidr } from './ip.ts'
+import type { Cidr } from '../ip/index.ts'
 
 /** A value of a policy's string list. Never a pattern beyond these four; never a regular expression. */
 export type StringMatch =

@@ -1,4 +1,4 @@
-import { familyOf } from './ip.ts'
+import { familyOf } from '../ip/index.ts'
 import type { Service } from './service.ts'
 import type { Workload } from './workload.ts'
 

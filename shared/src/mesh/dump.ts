@@ -1,6 +1,6 @@
 import type { Authorization, Match, StringMatch } from './authorization.ts'
 import { formatGateway, type GatewayAddress } from './gateway.ts'
-import { formatCidr } from './ip.ts'
+import { formatCidr } from '../ip/index.ts'
 import type { Mesh } from './mesh.ts'
 import type { MeshResource } from './mesh-update.ts'
 import type { Endpoint, Service } from './service.ts'

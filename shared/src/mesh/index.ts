@@ -10,7 +10,6 @@ export {
   type StringMatch,
 } from './authorization.ts'
 export { formatGateway, type GatewayAddress, type GatewayDestination } from './gateway.ts'
-export { addressBits, familyOf, formatCidr, ipv4Bits, parseCidr, parseIp, type Cidr, type Family } from './ip.ts'
 export type { Health, PortMap, Workload } from './workload.ts'
 export {
   serviceKey,

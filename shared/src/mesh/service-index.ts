@@ -1,5 +1,5 @@
 import { addressKey } from './address-key.ts'
-import { familyOf, networkBits, type Family } from './ip.ts'
+import { familyOf, networkBits, type Family } from '../ip/index.ts'
 import { serviceKey, type NetworkCidr, type Service } from './service.ts'
 
 /**

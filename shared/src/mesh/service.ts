@@ -1,4 +1,4 @@
-import type { Cidr } from './ip.ts'
+import type { Cidr } from '../ip/index.ts'
 import type { GatewayAddress } from './gateway.ts'
 import type { Health, PortMap } from './workload.ts'
 

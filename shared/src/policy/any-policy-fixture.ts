@@ -1,7 +1,8 @@
 // Random policies and connections, of few and related values, so that they do meet.
 import * as fc from 'fast-check'
 import { SpiffeId } from '../identity/index.ts'
-import type { Authorization, Cidr, Match, StringMatch } from '../mesh/index.ts'
+import type { Authorization, Match, StringMatch } from '../mesh/index.ts'
+import type { Cidr } from '../ip/index.ts'
 import type { ConnectionFacts } from './index.ts'
 import { EMPTY, exact, prefix, presence, suffix } from './policy-fixture.ts'
 

@@ -1,4 +1,5 @@
-import type { Cidr, Match, Rule, ServiceAccountMatch, StringMatch } from '../mesh/index.ts'
+import type { Match, Rule, ServiceAccountMatch, StringMatch } from '../mesh/index.ts'
+import type { Cidr } from '../ip/index.ts'
 import { ipRange, isInRange, type AddressBits, type IpRange } from './ip-range.ts'
 import type { PreparedFacts } from './prepared-facts.ts'
 

@@ -1,5 +1,5 @@
 import type { SpiffeId } from '../identity/index.ts'
-import type { SocketAddress } from '../io/index.ts'
+import type { SocketAddress } from '../ip/index.ts'
 
 /** What a policy may ask about one connection at its receiver. Every value is observed or verified, none is claimed. */
 export interface ConnectionFacts {

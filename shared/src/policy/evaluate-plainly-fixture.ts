@@ -1,5 +1,6 @@
 // The rules of the reference, written down once more without any index or preparation: what the index is compared with.
-import type { Authorization, Cidr, Match, StringMatch } from '../mesh/index.ts'
+import type { Authorization, Match, StringMatch } from '../mesh/index.ts'
+import type { Cidr } from '../ip/index.ts'
 import type { ConnectionFacts } from './index.ts'
 
 function text(one: StringMatch, fact: string | undefined): boolean {

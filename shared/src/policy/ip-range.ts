@@ -1,4 +1,4 @@
-import { addressBits, familyOf, ipv4Bits, type Cidr, type Family } from '../mesh/index.ts'
+import { addressBits, familyOf, ipv4Bits, type Cidr, type Family } from '../ip/index.ts'
 
 /** An address as a number: 32 bits of IPv4 as a number, 128 of IPv6 as a bigint, so that the two never compare equal. */
 export type AddressBits = number | bigint

@@ -1,6 +1,7 @@
 // What the tests of this room share: policies, connections, and verdicts as text.
 import { SpiffeId } from '../identity/index.ts'
-import { parseCidr, type Authorization, type Cidr, type Match, type StringMatch } from '../mesh/index.ts'
+import type { Authorization, Match, StringMatch } from '../mesh/index.ts'
+import { parseCidr, type Cidr } from '../ip/index.ts'
 import { compilePolicies, type ConnectionFacts, type Verdict } from './index.ts'
 
 /** A match that asks about nothing. */

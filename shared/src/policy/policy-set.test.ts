@@ -1,5 +1,6 @@
 import t from 'tap'
-import type { Authorization, Cidr } from '../mesh/index.ts'
+import type { Authorization } from '../mesh/index.ts'
+import type { Cidr } from '../ip/index.ts'
 import { MAX_DRY_RUN_EVENTS, PolicySet, type ConnectionFacts } from './index.ts'
 import { exact, FACTS, match, messages, PLAINTEXT, policy, presence } from './policy-fixture.ts'
 

@@ -1,4 +1,5 @@
-import type { Authorization, Cidr, Match, ServiceAccountMatch, StringMatch } from '../mesh/index.ts'
+import type { Authorization, Match, ServiceAccountMatch, StringMatch } from '../mesh/index.ts'
+import type { Cidr } from '../ip/index.ts'
 import { ipRange } from './ip-range.ts'
 
 type Check<Value> = (value: Value) => boolean

@@ -1,4 +1,4 @@
-import { formatSocketAddress } from '../io/index.ts'
+import { formatSocketAddress } from '../ip/index.ts'
 import type { ConnectionInfo, EarlyDenial, Outcome } from './connection-info.ts'
 import type { ScopedLog } from './create-log.ts'
 import { destinationIdentity } from './traffic-labels.ts'

@@ -1,5 +1,5 @@
 import type { SpiffeId } from '../identity/index.ts'
-import type { SocketAddress } from '../io/index.ts'
+import type { SocketAddress } from '../ip/index.ts'
 
 /** What telemetry reads of a workload's record. A mesh Workload is one; so is anything with these fields. */
 export interface WorkloadLabels {

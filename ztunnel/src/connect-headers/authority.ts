@@ -1,4 +1,4 @@
-import { familyOf, parseIp } from '@ambit/shared/mesh'
+import { familyOf, parseIp } from '@ambit/shared/ip'
 
 /** The target of a CONNECT. */
 export type Authority =

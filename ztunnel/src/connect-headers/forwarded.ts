@@ -1,4 +1,4 @@
-import { formatSocketAddress, type SocketAddress } from '@ambit/shared/io'
+import { formatSocketAddress, type SocketAddress } from '@ambit/shared/ip'
 
 /** `for="10.0.0.1:1234";host=server.default.svc.cluster.local`; the host only where the destination is a known service. */
 export function encodeForwarded(client: SocketAddress, host: string | undefined): string {

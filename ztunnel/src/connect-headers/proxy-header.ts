@@ -1,6 +1,5 @@
 import type { SpiffeId } from '@ambit/shared/identity'
-import type { SocketAddress } from '@ambit/shared/io'
-import { addressBits, familyOf } from '@ambit/shared/mesh'
+import { addressBytes, familyOf, type SocketAddress } from '@ambit/shared/ip'
 
 const SIGNATURE = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
 /** Version 2, command PROXY. */
@@ -21,7 +20,7 @@ export interface ProxyHeader {
 export function encodeProxyHeader({ source, destination, identity }: ProxyHeader): Buffer {
   const family = familyOf(source.address)
   const sameFamily = family === familyOf(destination.address)
-  const addresses = sameFamily && family ? encodeAddresses(source, destination, family === 4 ? 4 : 16) : Buffer.alloc(0)
+  const addresses = sameFamily && family ? encodeAddresses(source, destination) : Buffer.alloc(0)
   const tlv = identity ? encodeTlv(TLV_IDENTITY, Buffer.from(identity.toString(), 'ascii')) : Buffer.alloc(0)
   const head = Buffer.alloc(4)
   head[0] = VERSION_AND_COMMAND
@@ -30,18 +29,11 @@ export function encodeProxyHeader({ source, destination, identity }: ProxyHeader
   return Buffer.concat([SIGNATURE, head, addresses, tlv])
 }
 
-function encodeAddresses(source: SocketAddress, destination: SocketAddress, bytes: number): Buffer {
+function encodeAddresses(source: SocketAddress, destination: SocketAddress): Buffer {
   const ports = Buffer.alloc(4)
   ports.writeUInt16BE(source.port, 0)
   ports.writeUInt16BE(destination.port, 2)
-  const address = (text: string): Buffer =>
-    Buffer.from(
-      addressBits(text)
-        .toString(16)
-        .padStart(bytes * 2, '0'),
-      'hex',
-    )
-  return Buffer.concat([address(source.address), address(destination.address), ports])
+  return Buffer.concat([addressBytes(source.address), addressBytes(destination.address), ports])
 }
 
 function encodeTlv(type: number, value: Buffer): Buffer {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Clock } from '@ambit/shared/clock'
-import type { SocketAddress } from '@ambit/shared/io'
+import type { SocketAddress } from '@ambit/shared/ip'
 import type { Log } from '@ambit/shared/log'
 import {
   collectProcessMetrics,

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { addressBits, type Family } from '@ambit/shared/mesh'
+import { addressBytes, familyOf, type Family } from '@ambit/shared/ip'
 import { AF_INET, AF_INET6 } from './libc.ts'
 import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, netlinkMessage, withNetlink } from './netlink.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
@@ -14,19 +14,26 @@ const ROUTE_TYPE_AT = NETLINK_HEADER_BYTES + 7
 
 /** True where the namespace takes packets to that address for its own, an address of a local route without interface included. */
 export function isLocalAddress(namespace: NetworkNamespace, address: string): boolean {
-  const isV6 = address.includes(':')
-  const bits = Buffer.from(
-    addressBits(address)
-      .toString(16)
-      .padStart(isV6 ? 32 : 8, '0'),
-    'hex',
-  )
-  const header = Buffer.from([isV6 ? AF_INET6 : AF_INET, 8 * bits.length, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+  const bytes = addressBytes(address)
+  const header = Buffer.from([
+    familyOf(address) === 6 ? AF_INET6 : AF_INET,
+    8 * bytes.length,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+  ])
   const attribute = Buffer.alloc(4)
-  attribute.writeUInt16LE(attribute.length + bits.length, 0)
+  attribute.writeUInt16LE(attribute.length + bytes.length, 0)
   attribute.writeUInt16LE(RTA_DST, 2)
   return withNetlink(namespace, NETLINK_ROUTE, (ask) => {
-    const answer = ask(netlinkMessage(RTM_GETROUTE, 0, [header, attribute, bits]))
+    const answer = ask(netlinkMessage(RTM_GETROUTE, 0, [header, attribute, bytes]))
     // Else it is an error: there is no route at all.
     return answer.readUInt16LE(TYPE_AT) === RTM_NEWROUTE && answer[ROUTE_TYPE_AT] === RTN_LOCAL
   })

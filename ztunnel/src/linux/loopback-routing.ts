@@ -1,9 +1,9 @@
 import { constants } from 'node:os'
+import { addressBytes } from '@ambit/shared/ip'
 import { CAPTURE_PREFIX_V6, CONNECTION_MARK, MARK_MASK } from './in-pod-rules.ts'
 import { AF_INET, AF_INET6, SystemCallError } from './libc.ts'
 import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, netlinkMessage, NLM_F_ACK, withNetlink } from './netlink.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
-import { ipv6Bytes } from './socket-address-bytes.ts'
 
 /** Istio's numbers: packets marked 0x111 look into table 100, which delivers everything locally. */
 const TABLE = 100
@@ -34,7 +34,7 @@ interface Prefix {
 }
 
 /** What of the IPv6 connections is redirected arrives here, as IPv4's does at 127.0.0.0/8, which is local anyway. */
-const CAPTURE_PREFIX: Prefix = { bytes: ipv6Bytes(CAPTURE_PREFIX_V6), bits: 64 }
+const CAPTURE_PREFIX: Prefix = { bytes: addressBytes(CAPTURE_PREFIX_V6), bits: 64 }
 const CAPTURE_ROUTE: LocalRoute = { family: AF_INET6, table: LOCAL_TABLE, prefix: CAPTURE_PREFIX }
 
 /**

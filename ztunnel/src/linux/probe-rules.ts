@@ -1,4 +1,4 @@
-import { familyOf } from '@ambit/shared/mesh'
+import { familyOf } from '@ambit/shared/ip'
 import { PROBE_ADDRESS_V4, PROBE_ADDRESS_V6 } from './in-pod-rules.ts'
 
 /** The table in the node's namespace. */

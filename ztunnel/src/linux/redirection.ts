@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
-import { canonicalAddress } from '@ambit/shared/io'
+import { canonicalAddress } from '@ambit/shared/ip'
 import { IN_POD_TABLE, inPodRules, passNewConnections, removeInPodRules } from './in-pod-rules.ts'
 import { loopbackRouting } from './loopback-routing.ts'
 import type { NetworkNamespace } from './network-namespace.ts'

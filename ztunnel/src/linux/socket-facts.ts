@@ -1,5 +1,4 @@
-import type { SocketAddress } from '@ambit/shared/io'
-import type { Family } from '@ambit/shared/mesh'
+import type { Family, SocketAddress } from '@ambit/shared/ip'
 import { checked, libcGetsockopt, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP } from './libc.ts'
 import { decodeSocketAddress } from './socket-address-bytes.ts'
 

@@ -1,4 +1,5 @@
-import type { SocketAddress, SocketNames } from '@ambit/shared/io'
+import type { SocketNames } from '@ambit/shared/io'
+import type { SocketAddress } from '@ambit/shared/ip'
 import { libcGetpeername, libcGetsockname } from './libc.ts'
 import { decodeSocketAddress } from './socket-address-bytes.ts'
 

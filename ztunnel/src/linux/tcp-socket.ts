@@ -1,4 +1,4 @@
-import { familyOf, type Family } from '@ambit/shared/mesh'
+import { familyOf, type Family } from '@ambit/shared/ip'
 import {
   AF_INET,
   AF_INET6,

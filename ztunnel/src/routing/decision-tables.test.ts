@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { SocketAddress } from '@ambit/shared/io'
+import type { SocketAddress } from '@ambit/shared/ip'
 import type { GatewayAddress, MeshResource, Workload } from '@ambit/shared/mesh'
 import { meshOf, ofService, ofWorkload, service, vip, workload } from '../../../shared/src/mesh/mesh-fixture.ts'
 import { parseAuthority } from '../connect-headers/index.ts'

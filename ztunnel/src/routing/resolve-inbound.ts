@@ -1,5 +1,5 @@
-import { familyOf, targetPort, type Mesh, type Service, type Workload } from '@ambit/shared/mesh'
-import type { SocketAddress } from '@ambit/shared/io'
+import { familyOf, type SocketAddress } from '@ambit/shared/ip'
+import { targetPort, type Mesh, type Service, type Workload } from '@ambit/shared/mesh'
 import type { Authority } from '../connect-headers/index.ts'
 import { guessService } from './guess-service.ts'
 import { isProxyPort } from '../proxy-ports.ts'

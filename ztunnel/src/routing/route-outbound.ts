@@ -1,11 +1,9 @@
 import { IdentityError, SpiffeId } from '@ambit/shared/identity'
-import { formatSocketAddress, type SocketAddress } from '@ambit/shared/io'
+import { familyOf, formatSocketAddress, type Family, type SocketAddress } from '@ambit/shared/ip'
 import {
   chooseAddress,
   chooseEndpoint,
-  familyOf,
   formatGateway,
-  type Family,
   type GatewayAddress,
   type Mesh,
   type Service,

@@ -1,7 +1,7 @@
 // Where connections go: Istio's own cases for building outbound and inbound requests, and what may be tried again.
 import { Mesh, type Workload } from '@ambit/shared/mesh'
 import { parseLocalFile } from '@ambit/shared/mesh/local'
-import { formatSocketAddress } from '@ambit/shared/io'
+import { formatSocketAddress } from '@ambit/shared/ip'
 import t from 'tap'
 import { parseAuthority } from '../connect-headers/index.ts'
 import { resolveInbound, routeAgain, routeOutbound, type OutboundRequest, type OutboundRoute } from './index.ts'

@@ -1,13 +1,7 @@
 import type { CancelSignal } from '@ambit/shared/cancellation'
 import { messageOf } from '@ambit/shared/errors'
-import {
-  formatSocketAddress,
-  IoError,
-  isLinkLocal,
-  isLoopback,
-  type SocketAddress,
-  type TcpEnd,
-} from '@ambit/shared/io'
+import { IoError, type TcpEnd } from '@ambit/shared/io'
+import { familyOf, formatSocketAddress, isLinkLocal, isLoopback, type SocketAddress } from '@ambit/shared/ip'
 import type { WorkerConfig } from '../config/index.ts'
 import { FOREIGN_SOURCE, hasPortWindows, PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
 import { ConnectionFailure } from './connection-failure.ts'
@@ -77,7 +71,7 @@ function connectOnce(proxy: PodProxy, to: SocketAddress, options: DialOptions, p
   // Over lo there is nobody to probe: an application that goes takes its connections with it. Four calls less.
   const { keepAlive, userTimeoutMs } = options.overLoopback === true ? WITHOUT_PROBES : config
   const fd = prepareTcp(proxy.namespace, {
-    family: to.address.includes(':') ? 6 : 4,
+    family: familyOf(to.address) ?? 4,
     mark: options.source === undefined ? config.packetMark : markOfForeignSource(config),
     source: options.source,
     portWindow,
@@ -107,7 +101,7 @@ export async function dialApplication(
   client: SocketAddress,
   options: Pick<DialOptions, 'overLoopback' | 'zone' | 'signal'>,
 ): Promise<TcpEnd> {
-  const sameFamily = to.address.includes(':') === client.address.includes(':')
+  const sameFamily = familyOf(to.address) === familyOf(client.address)
   const keepsSource =
     proxy.originalSource &&
     sameFamily &&

@@ -1,4 +1,4 @@
-import { formatSocketAddress } from '@ambit/shared/io'
+import { formatSocketAddress } from '@ambit/shared/ip'
 import { routeAgain, type CarriableRoute, type OutboundRequest, type UnresolvedRoute } from '../routing/index.ts'
 import type { ConnectionFailure } from './connection-failure.ts'
 import type { WorkerContext } from './worker-context.ts'

@@ -1,5 +1,6 @@
 import { messageOf } from '@ambit/shared/errors'
-import { formatSocketAddress, isLinkLocal, type TcpEnd } from '@ambit/shared/io'
+import type { TcpEnd } from '@ambit/shared/io'
+import { familyOf, formatSocketAddress, isLinkLocal } from '@ambit/shared/ip'
 import { originalDestination, zoneOf } from '../linux/index.ts'
 import { isProxyPort } from '../proxy-ports.ts'
 import { guessService } from '../routing/index.ts'
@@ -19,7 +20,7 @@ export async function serveInboundPassthrough(proxy: PodProxy, end: TcpEnd): Pro
   recorder.socketOpened('destination')
   try {
     // What is asked for, and who are we.
-    destination = originalDestination(end.fd, source.address.includes(':') ? 6 : 4)
+    destination = originalDestination(end.fd, familyOf(source.address) ?? 4)
     if (isProxyPort(destination.port)) throw new Error('attempted recursive call to ourselves')
     const local = await proxy.localWorkload()
     refuseUnlessForwarded(proxy, local, { source, destination })

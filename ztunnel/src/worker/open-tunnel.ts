@@ -1,7 +1,7 @@
 import type { CancelSignal } from '@ambit/shared/cancellation'
 import { verifyServer } from '@ambit/shared/certificates'
 import type { OutgoingTunnel } from '@ambit/shared/hbone'
-import { formatSocketAddress, type SocketAddress } from '@ambit/shared/io'
+import { formatSocketAddress, type SocketAddress } from '@ambit/shared/ip'
 import type { Workload } from '@ambit/shared/mesh'
 import { encodeForwarded, newTraceparent } from '../connect-headers/index.ts'
 import type { CarriableRoute } from '../routing/index.ts'

@@ -1,5 +1,6 @@
 import { messageOf } from '@ambit/shared/errors'
-import { formatSocketAddress, type SocketAddress, type Splice, type TcpEnd } from '@ambit/shared/io'
+import type { Splice, TcpEnd } from '@ambit/shared/io'
+import { familyOf, formatSocketAddress, isLoopback, type SocketAddress } from '@ambit/shared/ip'
 import type { Workload } from '@ambit/shared/mesh'
 import type { ConnectionInfo, OpenConnection } from '@ambit/shared/telemetry'
 import { originalDestination } from '../linux/index.ts'
@@ -27,7 +28,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
   recorder.socketOpened('source')
   try {
     // Where was it going, and who are we.
-    const wanted = originalDestination(end.fd, source.address.includes(':') ? 6 : 4)
+    const wanted = originalDestination(end.fd, familyOf(source.address) ?? 4)
     target = wanted
     if (isProxyPort(wanted.port) && isOurself(wanted, end)) throw new Error('attempted recursive call to ourselves')
     const found = proxy.localWorkload()
@@ -70,8 +71,7 @@ export async function serveOutbound(proxy: PodProxy, end: TcpEnd): Promise<void>
  * as it came was never redirected, so somebody dialled the listener itself, by whatever address the pod has.
  */
 function isOurself({ address, port }: SocketAddress, { local }: TcpEnd): boolean {
-  const isLoopback = address.startsWith('127.') || address === '::1'
-  return isLoopback || (address === local.address && port === local.port)
+  return isLoopback(address) || (address === local.address && port === local.port)
 }
 
 /** The way to an endpoint that has only a name, before the connection counts as opened; see resolveRoute. */

@@ -1,4 +1,4 @@
-import { isLinkLocal, type SocketAddress } from '@ambit/shared/io'
+import { familyOf, isLinkLocal, type SocketAddress } from '@ambit/shared/ip'
 import type { Workload } from '@ambit/shared/mesh'
 import { isForwarding, isLocalAddress } from '../linux/index.ts'
 import type { PodProxy } from './pod-proxy.ts'
@@ -25,6 +25,6 @@ export function refuseUnlessForwarded(
   if (isLinkLocal(source.address) || isLinkLocal(address)) {
     throw new Error(`link-local packets are not forwarded, and ${address} is no address of this pod`)
   }
-  if (isForwarding(namespace, address.includes(':') ? 6 : 4)) return
+  if (isForwarding(namespace, familyOf(address) ?? 4)) return
   throw new Error(`this pod forwards no packets, and ${address} is none of its addresses`)
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '@ambit/shared/clock'
-import type { SocketAddress } from '@ambit/shared/io'
+import type { SocketAddress } from '@ambit/shared/ip'
 
 /** Four looks through all ports in a second, 30 ms of the worker. */
 const REMEMBERED_MS = 250

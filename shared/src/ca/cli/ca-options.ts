@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { parseDurationMs } from '../../clock/index.ts'
 import { parseTrustDomain } from '../../identity/index.ts'
-import type { SocketAddress } from '../../io/index.ts'
+import type { SocketAddress } from '../../ip/index.ts'
 import { LogLevels, type LogFormat } from '../../telemetry/index.ts'
 import { GivenOptions, type Option } from './given-options.ts'
 

@@ -1,7 +1,7 @@
 import { createServer, type Server as TcpServer, type Socket } from 'node:net'
 import { Server, status, type sendUnaryData, type ServerUnaryCall, type UntypedHandleCall } from '@grpc/grpc-js'
 import { messageOf, whyNotListening } from '../../errors/index.ts'
-import type { SocketAddress } from '../../io/index.ts'
+import type { SocketAddress } from '../../ip/index.ts'
 import { CaError } from '../ca-error.ts'
 import type { SigningSource } from '../authority/signing-material.ts'
 import { CallRefused, createCertificate, type CertificateServiceOptions } from './create-certificate.ts'

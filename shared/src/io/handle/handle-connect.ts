@@ -1,6 +1,6 @@
 import type { ConnectOptions, TcpEnd } from '../byte-io.ts'
 import { IoError, errnoName } from '../io-error.ts'
-import { formatSocketAddress, type SocketAddress } from '../socket-address.ts'
+import { familyOf, formatSocketAddress, type SocketAddress } from '../../ip/index.ts'
 import type { HandleMemory } from './handle-memory.ts'
 import { HandleTcp } from './handle-tcp.ts'
 import type { ConnectRequest, TcpHandle } from './node-bindings.ts'
@@ -64,9 +64,10 @@ class Dial {
     const request: DialRequest = new this.#memory.bindings.TCPConnectWrap()
     request.dial = this
     request.oncomplete = onComplete
-    const begun = address.includes(':')
-      ? this.#handle.connect6(request, address, port)
-      : this.#handle.connect(request, address, port)
+    const begun =
+      familyOf(address) === 6
+        ? this.#handle.connect6(request, address, port)
+        : this.#handle.connect(request, address, port)
     if (begun !== 0) {
       this.#failWith(IoError.ofErrno(errnoName(begun), this.#doing))
       return

@@ -1,7 +1,7 @@
 import { BURST_BYTES, RECORD_BYTES, SMALL_BURST_BYTES } from '../burst.ts'
 import { HEADROOM_BYTES } from '../byte-port.ts'
 import { SlabPool, type Slab } from '../slab.ts'
-import type { SocketNames } from '../socket-address.ts'
+import type { SocketNames } from '../socket-names.ts'
 import type { Bindings, WriteRequest } from './node-bindings.ts'
 
 /** Read size for tunnelled data: with its frame header one burst. */

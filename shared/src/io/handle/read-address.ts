@@ -1,4 +1,5 @@
-import { canonicalAddress, type SocketAddress, type SocketNames } from '../socket-address.ts'
+import type { SocketNames } from '../socket-names.ts'
+import { canonicalAddress, type SocketAddress } from '../../ip/index.ts'
 import type { AddressOut, TcpHandle } from './node-bindings.ts'
 
 /** The peer's address of a connected handle; undefined where the connection is gone. */

@@ -3,7 +3,7 @@ import type { SecureOptions, Secured } from '../byte-io.ts'
 import type { SecureOwner, SecurePort } from '../byte-port.ts'
 import { handshake } from '../secure-handshake.ts'
 import { HeapSlab, type Slab } from '../slab.ts'
-import type { SocketAddress } from '../socket-address.ts'
+import type { SocketAddress } from '../../ip/index.ts'
 import { tlsReason } from '../tls-reason.ts'
 import type { StreamTcp } from './stream-tcp.ts'
 

@@ -2,7 +2,8 @@ import type { Socket } from 'node:net'
 import type { TcpEnd } from '../byte-io.ts'
 import type { PortOwner, TcpPort, WriteResult } from '../byte-port.ts'
 import { HeapSlab, type Slab } from '../slab.ts'
-import { canonicalAddress, type SocketAddress, type SocketNames } from '../socket-address.ts'
+import type { SocketNames } from '../socket-names.ts'
+import { canonicalAddress, type SocketAddress } from '../../ip/index.ts'
 
 /** One TCP connection on a net.Socket: the end before it is attached, the port afterwards. */
 export class StreamTcp implements TcpEnd, TcpPort {

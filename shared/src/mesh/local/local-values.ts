@@ -1,5 +1,5 @@
 import type { YamlValue } from '../../config-file/index.ts'
-import { parseCidr, parseIp, type Cidr } from '../ip.ts'
+import { parseCidr, parseIp, type Cidr } from '../../ip/index.ts'
 import type { NetworkAddress } from '../service.ts'
 import type { GatewayAddress, GatewayDestination } from '../gateway.ts'
 import type { PortMap } from '../workload.ts'

@@ -1,0 +1,7 @@
+export { addressBits, addressBytes, ipv4Bits, networkBits } from './address-bits.ts'
+export { isLinkLocal, isLoopback } from './address-scope.ts'
+export { canonicalAddress } from './canonical-address.ts'
+export { formatCidr, parseCidr, type Cidr } from './cidr.ts'
+export { familyOf, type Family } from './family.ts'
+export { parseIp } from './parse-ip.ts'
+export { formatSocketAddress, type SocketAddress } from './socket-address.ts'
