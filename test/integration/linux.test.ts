@@ -50,6 +50,10 @@ void t.test('namespaces, sockets and rules', async (t) => {
       t.ok(there.some(({ address }) => address === pod.v4))
       t.throws(() => inPod.run(fail), /in the pod/)
       t.same(Object.keys(networkInterfaces()), home)
+    })
+
+    await t.test('the addresses of a pod are those that others may reach: none of fe80::/10', async (t) => {
+      await pod.must(['ip', 'addr', 'add', 'fe90::1/64', 'dev', 'eth0', 'nodad'])
       t.same([...addressesIn(inPod)].sort(), [pod.v4, pod.v6].sort())
     })
 

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
-import { canonicalAddress } from '@ambit/shared/ip'
+import { canonicalAddress, isLinkLocal } from '@ambit/shared/ip'
 import { IN_POD_TABLE, inPodRules, passNewConnections, removeInPodRules } from './in-pod-rules.ts'
 import { loopbackRouting } from './loopback-routing.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
@@ -95,6 +95,6 @@ export function addressesIn(namespace: NetworkNamespace): readonly string[] {
   const interfaces = namespace.run(() => networkInterfaces())
   return Object.values(interfaces)
     .flatMap((addresses) => addresses ?? [])
-    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'))
+    .filter(({ internal, address }) => !internal && !isLinkLocal(address))
     .map(({ address }) => canonicalAddress(address))
 }
