@@ -5,6 +5,7 @@ import type { ByteIo } from '@ambit/shared/io'
 import type { Log } from '@ambit/shared/log'
 import type { Counter } from '@ambit/shared/telemetry'
 import { addressesIn, NetworkNamespace, Redirection, type ProbeBypass } from '../linux/index.ts'
+import { OneAtATime } from '../one-at-a-time.ts'
 import { nameOf, type Pod, type PodPlace } from '../pod.ts'
 import { closeListeners, openListeners, type PodListener, type PodListenOptions } from './pod-listeners.ts'
 import { whyNotRedirected } from './why-not-redirected.ts'
@@ -51,10 +52,10 @@ export class CapturedPods {
   readonly #captured = new Map<string, CapturedPod>()
   readonly #serving = new Map<string, CapturedPod>()
   readonly #pending = new Map<string, PodPlace>()
+  /** A pod that is removed and added again must not race with itself. */
+  readonly #turns = new OneAtATime()
   #retry: Timer | undefined
   #isStopped = false
-  /** Changes run one after the other: a pod that is removed and added again must not race with itself. */
-  #queue: Promise<void> = Promise.resolve()
 
   constructor(options: CapturedPodsOptions) {
     this.#options = options
@@ -96,9 +97,9 @@ export class CapturedPods {
     return !isDeepStrictEqual(captured.pod, next) && whyNotOpened(next.netns) === undefined
   }
 
-  /** Whatever goes wrong in one change, the next one has its turn. */
+  /** Never rejects. */
   #inTurn(work: () => Promise<void>): Promise<void> {
-    this.#queue = this.#queue.then(async () => {
+    return this.#turns.run(async () => {
       if (this.#isStopped) return
       try {
         await work()
@@ -107,7 +108,6 @@ export class CapturedPods {
         this.#options.log.error('a change of the pods failed', { error: messageOf(error) })
       }
     })
-    return this.#queue
   }
 
   async #captureAll(places: readonly PodPlace[]): Promise<void> {

@@ -1,41 +1,21 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { addressBytes, familyOf, type Family } from '@ambit/shared/ip'
 import { AF_INET, AF_INET6 } from './libc.ts'
-import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, netlinkMessage, withNetlink } from './netlink.ts'
+import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, messageType, netlinkMessage, withNetlink } from './netlink.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
+import { attribute, routeHeader, RTA_DST, RTM_GETROUTE, RTM_NEWROUTE, RTN_LOCAL } from './rtnetlink.ts'
 
-const RTM_NEWROUTE = 24
-const RTM_GETROUTE = 26
-const RTA_DST = 1
-const RTN_LOCAL = 2
-/** Of nlmsg_type in struct nlmsghdr, and of rtm_type in struct rtmsg behind it. */
-const TYPE_AT = 4
+/** Of rtm_type in struct rtmsg, which comes behind the header. */
 const ROUTE_TYPE_AT = NETLINK_HEADER_BYTES + 7
 
 /** True where the namespace takes packets to that address for its own, an address of a local route without interface included. */
 export function isLocalAddress(namespace: NetworkNamespace, address: string): boolean {
   const bytes = addressBytes(address)
-  const header = Buffer.from([
-    familyOf(address) === 6 ? AF_INET6 : AF_INET,
-    8 * bytes.length,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-  ])
-  const attribute = Buffer.alloc(4)
-  attribute.writeUInt16LE(attribute.length + bytes.length, 0)
-  attribute.writeUInt16LE(RTA_DST, 2)
+  const header = routeHeader({ family: familyOf(address) === 6 ? AF_INET6 : AF_INET, length: 8 * bytes.length })
   return withNetlink(namespace, NETLINK_ROUTE, (ask) => {
-    const answer = ask(netlinkMessage(RTM_GETROUTE, 0, [header, attribute, bytes]))
+    const answer = ask(netlinkMessage(RTM_GETROUTE, 0, [header, attribute(RTA_DST, bytes)]))
     // Else it is an error: there is no route at all.
-    return answer.readUInt16LE(TYPE_AT) === RTM_NEWROUTE && answer[ROUTE_TYPE_AT] === RTN_LOCAL
+    return messageType(answer) === RTM_NEWROUTE && answer[ROUTE_TYPE_AT] === RTN_LOCAL
   })
 }
 

@@ -1,6 +1,9 @@
 /** The table in a pod's namespace; ours alone, so nothing of the pod's own is touched. */
 export const IN_POD_TABLE = 'ambit-inpod'
 
+/** Its chains that take new connections; without their rules those that are open stay on their way. */
+export const CAPTURING_CHAINS = ['inbound', 'outbound']
+
 /** Kubelet probes come from these addresses (the node's rules see to that) and pass untouched; Istio's numbers. */
 export const PROBE_ADDRESS_V4 = '169.254.7.127'
 export const PROBE_ADDRESS_V6 = 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff'
@@ -30,8 +33,8 @@ export const FOREIGN_SOURCE = 0x1000
 const ONWARD = 0x1000
 
 /**
- * The redirection of one pod, IPv4 and IPv6, as one atomic script that replaces what was there; established connections live
- * on. The same effect as Istio's in-pod rules, and two things they lack for what the proxy dials from its client's address:
+ * The redirection of one pod, IPv4 and IPv6: the chains of IN_POD_TABLE. The same effect as Istio's in-pod rules, and two things
+ * they lack for what the proxy dials from its client's address:
  *
  * - A conntrack zone of its own. Without it a connection hangs whenever the kernel picks, for the proxy's leg, a port that the
  *   same client already uses towards the same port (tried: equal ports hang 3 s).
@@ -62,10 +65,7 @@ export function inPodRules(packetMark: number): string {
     CONNECTION_MARK | ONWARD,
     MARK_MASK | ONWARD,
   ].map((number) => `0x${number.toString(16)}`)
-  return `add table inet ${IN_POD_TABLE}
-delete table inet ${IN_POD_TABLE}
-table inet ${IN_POD_TABLE} {
-  chain zone {
+  return `  chain zone {
     type filter hook output priority raw; policy accept;
     meta mark & ${foreignMask} == ${foreign} ct original zone set 2
   }
@@ -111,7 +111,6 @@ table inet ${IN_POD_TABLE} {
     ip6 saddr ${CAPTURE_PREFIX_V6}/64 drop comment "as from 127.0.0.0/8; each address would have tunnels of its own"
     ${captureRules().join('\n    ')}
   }
-}
 `
 }
 
@@ -130,15 +129,4 @@ function captureRules(): readonly string[] {
     `${ports} dnat ip to ip daddr & 0.0.255.255 | 127.${n + 1}.0.0:15001`,
     `${ports} dnat ip6 to ip6 daddr & ::ffff:ffff:ffff | ${CAPTURE_PREFIX_V6.replace('::', `:${n + 1}::`)} : 15001`,
   ])
-}
-
-/** Takes no new connections; those that are open stay on their way. */
-export function passNewConnections(): string {
-  const chains = ['inbound', 'outbound'].map((name) => `chain inet ${IN_POD_TABLE} ${name}`)
-  return `add table inet ${IN_POD_TABLE}\n${chains.map((chain) => `add ${chain}\nflush ${chain}\n`).join('')}`
-}
-
-/** Removes the redirection; nothing happens where it is not there. */
-export function removeInPodRules(): string {
-  return `add table inet ${IN_POD_TABLE}\ndelete table inet ${IN_POD_TABLE}\n`
 }

@@ -94,11 +94,14 @@ export class SystemCallError extends Error {
     this.code = code
     this.syscall = syscall
   }
+
+  static ofErrno(syscall: string, errno: number): SystemCallError {
+    return new SystemCallError(syscall, errnoNames.get(errno) ?? `errno ${errno}`)
+  }
 }
 
 /** The result of a call, or SystemCallError with the reason where it is negative. */
 export function checked(result: number, syscall: string): number {
   if (result >= 0) return result
-  const errno = koffi.errno()
-  throw new SystemCallError(syscall, errnoNames.get(errno) ?? `errno ${errno}`)
+  throw SystemCallError.ofErrno(syscall, koffi.errno())
 }

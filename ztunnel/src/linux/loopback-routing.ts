@@ -4,6 +4,18 @@ import { CAPTURE_PREFIX_V6, CONNECTION_MARK, MARK_MASK } from './in-pod-rules.ts
 import { AF_INET, AF_INET6, SystemCallError } from './libc.ts'
 import { NETLINK_HEADER_BYTES, NETLINK_ROUTE, netlinkMessage, NLM_F_ACK, withNetlink } from './netlink.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
+import {
+  attribute,
+  routeHeader,
+  RTA_DST,
+  RTA_OIF,
+  RTA_TABLE,
+  RTM_DELROUTE,
+  RTM_DELRULE,
+  RTM_NEWROUTE,
+  RTM_NEWRULE,
+  RTN_LOCAL,
+} from './rtnetlink.ts'
 
 /** Istio's numbers: packets marked 0x111 look into table 100, which delivers everything locally. */
 const TABLE = 100
@@ -12,10 +24,6 @@ const UNREACHABLE_PREFERENCE = 32_765
 /** The kernel's own, of what is local. */
 const LOCAL_TABLE = 255
 
-const RTM_NEWROUTE = 24
-const RTM_DELROUTE = 25
-const RTM_NEWRULE = 32
-const RTM_DELRULE = 33
 const NLM_F_REPLACE = 0x100
 const NLM_F_EXCL = 0x200
 const NLM_F_CREATE = 0x400
@@ -116,8 +124,7 @@ function talk(namespace: NetworkNamespace, conversation: (send: Send) => void): 
       // The negative errno of struct nlmsgerr.
       const errno = -ask(message).readInt32LE(NETLINK_HEADER_BYTES)
       if (errno === 0 || tolerated.includes(errno)) return errno
-      const name = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`
-      throw new SystemCallError('rtnetlink', name)
+      throw SystemCallError.ofErrno('rtnetlink', errno)
     }),
   )
 }
@@ -145,39 +152,18 @@ function ruleMessage(type: number, flags: number, rule: RoutingRule): Buffer {
 function routeMessage(type: number, flags: number, { family, table, prefix }: LocalRoute): Buffer {
   const RTPROT_BOOT = 3
   const RT_SCOPE_HOST = 254
-  const RTN_LOCAL = 2
-  const header = Buffer.from([
-    family,
-    prefix?.bits ?? 0,
-    0,
-    0,
-    table,
-    RTPROT_BOOT,
-    RT_SCOPE_HOST,
-    RTN_LOCAL,
-    0,
-    0,
-    0,
-    0,
-  ])
-  const RTA_DST = 1
-  const RTA_OIF = 4
-  const RTA_TABLE = 15
   const LOOPBACK_INTERFACE = 1
   return netlinkMessage(type, NLM_F_ACK | flags, [
-    header,
+    routeHeader({
+      family,
+      length: prefix?.bits ?? 0,
+      table,
+      protocol: RTPROT_BOOT,
+      scope: RT_SCOPE_HOST,
+      type: RTN_LOCAL,
+    }),
     ...(prefix === undefined ? [] : [attribute(RTA_DST, prefix.bytes)]),
     attribute(RTA_OIF, LOOPBACK_INTERFACE),
     attribute(RTA_TABLE, table),
   ])
-}
-
-/** struct rtattr; a number is one of 32 bits. */
-function attribute(type: number, value: number | Buffer): Buffer {
-  const header = Buffer.alloc(4)
-  const payload = typeof value === 'number' ? Buffer.alloc(4) : value
-  if (typeof value === 'number') payload.writeUInt32LE(value)
-  header.writeUInt16LE(header.length + payload.length, 0)
-  header.writeUInt16LE(type, 2)
-  return Buffer.concat([header, payload])
 }

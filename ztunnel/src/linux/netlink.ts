@@ -11,6 +11,8 @@ export const NLM_F_ACK = 4
 
 /** struct nlmsghdr. */
 export const NETLINK_HEADER_BYTES = 16
+/** Of nlmsg_type in it. */
+const TYPE_AT = 4
 const MAX_ANSWER_BYTES = 4_096
 
 /** Sends one message and gives the kernel's answer, valid until the next one. */
@@ -35,8 +37,13 @@ export function netlinkMessage(type: number, flags: number, parts: readonly Buff
   const body = Buffer.concat(parts)
   const header = Buffer.alloc(NETLINK_HEADER_BYTES)
   header.writeUInt32LE(header.length + body.length, 0)
-  header.writeUInt16LE(type, 4)
+  header.writeUInt16LE(type, TYPE_AT)
   header.writeUInt16LE(NLM_F_REQUEST | flags, 6)
   header.writeUInt32LE(1, 8)
   return Buffer.concat([header, body])
+}
+
+/** What the kernel answers with: another type than was hoped for tells of an error. */
+export function messageType(message: Buffer): number {
+  return message.readUInt16LE(TYPE_AT)
 }

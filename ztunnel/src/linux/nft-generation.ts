@@ -1,5 +1,5 @@
 import { SystemCallError } from './libc.ts'
-import { NETLINK_HEADER_BYTES, NETLINK_NETFILTER, netlinkMessage, withNetlink } from './netlink.ts'
+import { NETLINK_HEADER_BYTES, NETLINK_NETFILTER, messageType, netlinkMessage, withNetlink } from './netlink.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
 
 /** NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, and NFT_MSG_NEWGEN (linux/netfilter/nf_tables.h). */
@@ -15,7 +15,7 @@ const VALUE_AT = NETLINK_HEADER_BYTES + 4 + 4
 export function nftGeneration(namespace: NetworkNamespace): number {
   return withNetlink(namespace, NETLINK_NETFILTER, (ask) => {
     const answer = ask(netlinkMessage(GET_GENERATION, 0, [Buffer.alloc(4)]))
-    if (answer.length < VALUE_AT + 4 || answer.readUInt16LE(4) !== NEW_GENERATION)
+    if (answer.length < VALUE_AT + 4 || messageType(answer) !== NEW_GENERATION)
       throw new SystemCallError('NFT_MSG_GETGEN', 'no generation in the answer')
     return answer.readUInt32BE(VALUE_AT)
   })

@@ -16,19 +16,39 @@ export class NftTable {
     this.#name = name
   }
 
-  /** Makes the table by a script that replaces what was there. Throws NftError. */
-  async apply(script: string): Promise<void> {
-    await applyNft(this.#namespace, script)
+  /**
+   * Makes the table of the sets and chains that `body` declares, in the place of what was there: all of it or nothing.
+   * Connections that are open live on. Throws NftError.
+   */
+  async replace(body: string): Promise<void> {
+    await applyNft(this.#namespace, `${this.#removal()}table inet ${this.#name} {\n${body}}\n`)
     const generation = nftGeneration(this.#namespace)
     this.#digest = await digestOfTable(this.#namespace, this.#name)
     this.#generation = generation
   }
 
-  /** Changes or removes the table by a script, and looks after it no longer. Throws NftError. */
-  async leave(script: string): Promise<void> {
+  /** Leaves these chains without a rule, as where the table is not there, and looks after it no longer. Throws NftError. */
+  async empty(chains: readonly string[]): Promise<void> {
+    const names = chains.map((name) => `chain inet ${this.#name} ${name}`)
+    await this.#leave(
+      `add table inet ${this.#name}\n${names.map((chain) => `add ${chain}\nflush ${chain}\n`).join('')}`,
+    )
+  }
+
+  /** Nothing happens where it is not there. Throws NftError. */
+  async remove(): Promise<void> {
+    await this.#leave(this.#removal())
+  }
+
+  async #leave(script: string): Promise<void> {
     this.#digest = undefined
     this.#generation = undefined
     await applyNft(this.#namespace, script)
+  }
+
+  /** nft would refuse to delete a table that is not there. */
+  #removal(): string {
+    return `add table inet ${this.#name}\ndelete table inet ${this.#name}\n`
   }
 
   /** 30 µs where nobody has changed any rule of the namespace, else 10 ms. */

@@ -1,6 +1,7 @@
+import { OneAtATime } from '../one-at-a-time.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
 import { NftTable } from './nft-table.ts'
-import { NODE_TABLE, probeRules, removeProbeRules } from './probe-rules.ts'
+import { NODE_TABLE, probeRules } from './probe-rules.ts'
 
 /**
  * Lets connections of the node's own processes (kubelet probes) to captured pods past the proxy, by rules in the node's own
@@ -11,8 +12,8 @@ export class ProbeBypass {
   readonly #table: NftTable
   /** Of each captured pod. */
   readonly #addresses = new Map<string, readonly string[]>()
-  /** The end of what is under way and waiting. */
-  #last: Promise<unknown> = Promise.resolve()
+  /** Whoever mends must not take half of a change for someone else's. */
+  readonly #turns = new OneAtATime()
   /** The change that waits; what comes meanwhile goes along with it. */
   #next: Promise<void> | undefined
 
@@ -34,7 +35,7 @@ export class ProbeBypass {
 
   /** Compares with what was installed and mends what someone changed; waits for what is under way. */
   mend(): Promise<'intact' | 'mended'> {
-    return this.#oneAtATime(async () => {
+    return this.#turns.run(async () => {
       // A change that waits makes all of it anew.
       if (this.#next || this.#addresses.size === 0 || (await this.#table.isIntact())) return 'intact'
       await this.#install()
@@ -47,7 +48,7 @@ export class ProbeBypass {
   }
 
   #apply(): Promise<void> {
-    this.#next ??= this.#oneAtATime(() => {
+    this.#next ??= this.#turns.run(() => {
       this.#next = undefined
       return this.#install()
     })
@@ -56,13 +57,6 @@ export class ProbeBypass {
 
   #install(): Promise<void> {
     const addresses = [...this.#addresses.values()].flat()
-    return addresses.length === 0 ? this.#table.leave(removeProbeRules()) : this.#table.apply(probeRules(addresses))
-  }
-
-  /** Whoever mends must not take half of a change for someone else's. */
-  #oneAtATime<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work, work)
-    this.#last = result.catch(() => {}) // whoever asked for it is told
-    return result
+    return addresses.length === 0 ? this.#table.remove() : this.#table.replace(probeRules(addresses))
   }
 }

@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { canonicalAddress, isLinkLocal } from '@ambit/shared/ip'
-import { IN_POD_TABLE, inPodRules, passNewConnections, removeInPodRules } from './in-pod-rules.ts'
+import { OneAtATime } from '../one-at-a-time.ts'
+import { CAPTURING_CHAINS, IN_POD_TABLE, inPodRules } from './in-pod-rules.ts'
 import { loopbackRouting } from './loopback-routing.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
 import { NftTable } from './nft-table.ts'
@@ -19,8 +20,9 @@ export class Redirection {
   readonly #namespace: NetworkNamespace
   readonly #packetMark: number
   readonly #table: NftTable
+  /** Whoever mends must not put back what another is taking away. */
+  readonly #turns = new OneAtATime()
   #isInstalled = false
-  #last: Promise<unknown> = Promise.resolve()
 
   constructor(namespace: NetworkNamespace, { packetMark }: { readonly packetMark: number }) {
     this.#namespace = namespace
@@ -30,12 +32,12 @@ export class Redirection {
 
   /** Puts it in place, or in place again; established connections live on. Throws NftError or SystemCallError. */
   install(): Promise<void> {
-    return this.#oneAtATime(() => this.#install())
+    return this.#turns.run(() => this.#install())
   }
 
   /** Compares with what was installed and mends what someone changed; 0.2 ms where nobody did. Names what was wrong. */
   mend(): Promise<readonly ('routing' | 'rules')[]> {
-    return this.#oneAtATime(async () => {
+    return this.#turns.run(async () => {
       if (!this.#isInstalled) return []
       const routing = loopbackRouting.ensure(this.#namespace)
       const areRulesIntact = await this.#table.isIntact()
@@ -46,18 +48,18 @@ export class Redirection {
 
   /** The pod's new connections are direct from now on; those that are open stay on their way until it is taken away. */
   passNew(): Promise<void> {
-    return this.#oneAtATime(async () => {
+    return this.#turns.run(async () => {
       this.#isInstalled = false
-      await this.#table.leave(passNewConnections())
+      await this.#table.empty(CAPTURING_CHAINS)
     })
   }
 
   /** Takes it away, and every connection from its way. Idempotent. */
   remove(): Promise<void> {
-    return this.#oneAtATime(async () => {
+    return this.#turns.run(async () => {
       this.#isInstalled = false
       setSysctl(this.#namespace, INHERIT_MARK, '0')
-      await this.#table.leave(removeInPodRules())
+      await this.#table.remove()
       loopbackRouting.remove(this.#namespace)
     })
   }
@@ -65,16 +67,9 @@ export class Redirection {
   async #install(): Promise<void> {
     loopbackRouting.add(this.#namespace)
     setSysctl(this.#namespace, MIGRATE, '1')
-    await this.#table.apply(inPodRules(this.#packetMark))
+    await this.#table.replace(inPodRules(this.#packetMark))
     setSysctl(this.#namespace, INHERIT_MARK, '1')
     this.#isInstalled = true
-  }
-
-  /** Whoever mends must not put back what another is taking away. */
-  #oneAtATime<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work, work)
-    this.#last = result.catch(() => {}) // whoever asked for it is told
-    return result
   }
 }
 
