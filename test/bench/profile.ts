@@ -4,11 +4,11 @@ import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { command, eventually, Interruption, TestMesh, type Pod, type Program } from '../kit/index.ts'
+import { PNPM } from '../launch/pnpm.mjs'
 import { BULK_PORT, startApplications, WEB_PORTS } from './applications.ts'
 
 /** Fetched on demand: 659 packages that nothing else needs. */
 const CLINIC = 'clinic@13.0.0'
-const PNPM = 'pnpm@12.21.0'
 const OUTPUT = resolve('.clinic')
 /** clinic reads samples and writes the page after ztunnel has ended. */
 const ANALYSIS_MS = 180_000

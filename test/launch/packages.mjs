@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { PNPM } from './pnpm.mjs'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const PNPM = 'pnpm@12.21.0'
 const STAMP = join(ROOT, 'node_modules', '.ambit-installed')
 const OLDEST_NODE = 24
 

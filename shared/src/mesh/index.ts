@@ -10,7 +10,7 @@ export {
   type StringMatch,
 } from './authorization.ts'
 export { formatGateway, type GatewayAddress, type GatewayDestination } from './gateway.ts'
-export type { Health, PortMap, Workload } from './workload.ts'
+export { trustDomainOf, type Health, type PortMap, type Workload } from './workload.ts'
 export {
   serviceKey,
   type Endpoint,

@@ -33,7 +33,7 @@ export class WorkloadIndex {
 
   /** Where several records say that they are this pod, the newest is answered. */
   local(namespace: string, name: string, serviceAccount: string): Workload | undefined {
-    return this.#local.get(`${namespace}/${name}/${serviceAccount}`)
+    return this.#local.get(localKey({ namespace, name, serviceAccount }))
   }
 
   /** Any workload of that hostname and namespace; a scan, for hostname gateways only. */
@@ -64,7 +64,11 @@ export class WorkloadIndex {
   }
 }
 
-function localKey({ namespace, name, serviceAccount }: Workload): string {
+function localKey({
+  namespace,
+  name,
+  serviceAccount,
+}: Pick<Workload, 'namespace' | 'name' | 'serviceAccount'>): string {
   return `${namespace}/${name}/${serviceAccount}`
 }
 

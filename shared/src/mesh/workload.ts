@@ -40,3 +40,8 @@ export interface Workload {
   /** The services that it is an endpoint of: `namespace/hostname` → its own target ports. */
   readonly services: Readonly<Record<string, PortMap>>
 }
+
+/** The trust domain of a workload: where its record names none, or the mesh has no record of it, that of the node. */
+export function trustDomainOf(workload: Workload | undefined, ofNode: string): string {
+  return workload?.trustDomain || ofNode
+}

@@ -5,7 +5,7 @@ import { CertificateManager } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import { selectIo, type ByteIo } from '@ambit/shared/io'
-import { Mesh, type MeshUpdate } from '@ambit/shared/mesh'
+import { Mesh, trustDomainOf, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
 import { METRICS, MetricRegistry, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
 import { blamedOn, type ZtunnelConfig } from '../config/index.ts'
@@ -96,10 +96,9 @@ export class Control {
       log: log.scope('identity'),
     })
     this.#certificates = new NodeCertificates(manager, (message) => this.#workers.broadcast(message))
-    // Where the mesh does not know a pod yet, its trust domain is the node's.
     this.#identities = new PodIdentities({
       trustDomainOf: ({ namespace, name, serviceAccount }) =>
-        this.#mesh.localWorkload(namespace, name, serviceAccount)?.trustDomain || worker.trustDomain,
+        trustDomainOf(this.#mesh.localWorkload(namespace, name, serviceAccount), worker.trustDomain),
       log: log.scope('identity'),
     })
     this.#unknownPods = new UnknownPods({

@@ -4,6 +4,7 @@ import {
   chooseAddress,
   chooseEndpoint,
   formatGateway,
+  trustDomainOf,
   type GatewayAddress,
   type Mesh,
   type Service,
@@ -221,7 +222,7 @@ function identitiesOf(workload: Workload, service: Service | undefined, trustDom
 
 /** The workload's own identity and what the service vouches for; a name there that is no SPIFFE id is left out. */
 function readIdentities(workload: Workload, service: Service | undefined, trustDomain: string): readonly SpiffeId[] {
-  const identities = [SpiffeId.of(workload.trustDomain || trustDomain, workload.namespace, workload.serviceAccount)]
+  const identities = [SpiffeId.of(trustDomainOf(workload, trustDomain), workload.namespace, workload.serviceAccount)]
   for (const name of service?.subjectAltNames ?? []) {
     try {
       identities.push(SpiffeId.parse(name))

@@ -1,8 +1,8 @@
 import { SpiffeId } from '@ambit/shared/identity'
-import type { Workload } from '@ambit/shared/mesh'
+import { trustDomainOf, type Workload } from '@ambit/shared/mesh'
 import type { PodIdentity } from '../pod.ts'
 
 /** Who a pod is towards others: the trust domain of its mesh record, the namespace and service account of the pod itself. */
 export function identityOf(workload: Workload, pod: PodIdentity, trustDomain: string): SpiffeId {
-  return SpiffeId.of(workload.trustDomain || trustDomain, pod.namespace, pod.serviceAccount)
+  return SpiffeId.of(trustDomainOf(workload, trustDomain), pod.namespace, pod.serviceAccount)
 }
