@@ -22,7 +22,7 @@ async function main() {
     process.env.AMBIT_WITHOUT_NAMESPACES = '1'
   }
   await ensurePrograms(command.programs)
-  return run(node, [...command.nodeFlags, command.main, ...rest])
+  return run(node, [command.main, ...rest])
 }
 
 try {

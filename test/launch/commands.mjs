@@ -18,7 +18,6 @@ export const commands = {
     needsNamespaces: true,
     options: { json: FLAG },
     takesWords: false,
-    nodeFlags: [],
     help: `usage: npm start [-- --json]
 
 Builds two nodes with pods in network namespaces, runs real programs in them, takes their traffic into the mesh and shows
@@ -35,7 +34,6 @@ ztunnel. On a terminal it then stays up until Ctrl-C; otherwise it ends: exit co
     needsNamespaces: true,
     options: { 'no-checks': FLAG, variants: FLAG, envoy: FLAG },
     takesWords: true,
-    nodeFlags: [],
     help: `usage: npm test [-- [--no-checks] [--variants] [--envoy] [PATTERN ...]]
 
 Checks types, lint and format, then runs every test; the last line is "N passed, N failed" (", N skipped").
@@ -53,7 +51,6 @@ Checks types, lint and format, then runs every test; the last line is "N passed,
     needsNamespaces: true,
     options: { json: FLAG, envoy: FLAG, runs: VALUE, seconds: VALUE },
     takesWords: true,
-    nodeFlags: [],
     help: `usage: npm run bench [-- [--json] [--envoy] [--runs N] [--seconds N] [WORK ...]]
 
 Measures direct, a one-hop TCP pipe, two hops of node:http2 and two ztunnels over HBONE, interleaved in one run, and prints
@@ -75,7 +72,6 @@ change the exit code.
     needsNamespaces: true,
     options: { seconds: VALUE, work: VALUE, side: VALUE },
     takesWords: false,
-    nodeFlags: [],
     help: `usage: npm run profile [-- [--work WORK] [--side SIDE] [--seconds N]]
 
 Puts a ztunnel under load and writes a flame graph of it (control process and data worker in one) with clinic flame, which
@@ -91,7 +87,6 @@ is fetched on demand; the last line says where the page is, a folder of the chec
     main: at('ztunnel/src/main.mjs'),
     programs: ['nft'],
     needsNamespaces: false,
-    nodeFlags: [],
     // Its own: it parses and describes them itself.
     options: undefined,
     help: undefined,
@@ -100,7 +95,6 @@ is fetched on demand; the last line says where the page is, a folder of the chec
     main: at('shared/src/ca/main.ts'),
     programs: [],
     needsNamespaces: false,
-    nodeFlags: [],
     options: undefined,
     help: undefined,
   },

@@ -39,8 +39,6 @@ export type ToWorker =
 
 /** Worker → control: what it needs and what happened. */
 export type FromWorker =
-  | { readonly type: 'ready' }
-  | { readonly type: 'listening'; readonly uid: string; readonly role: ListenerRole }
   | { readonly type: 'certificate-wanted'; readonly identity: string }
   | {
       readonly type: 'report'

@@ -2,6 +2,7 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { familyOf } from '../ip/index.ts'
 import type { ByteIo, TcpEnd, TcpListener } from './byte-io.ts'
 import { HandleIo } from './handle/handle-io.ts'
 import { loadBindings, type TcpHandle } from './handle/node-bindings.ts'
@@ -15,10 +16,16 @@ export function bothIos(): ByteIo[] {
   return [new HandleIo(bindings), new StreamIo()]
 }
 
+/** What of Node's handle only tests need. */
+interface BindableHandle extends TcpHandle {
+  bind6(address: string, port: number): number
+}
+
 /** A bound TCP socket that does not listen yet. */
 export function boundHandle(address = '127.0.0.1'): { handle: TcpHandle; port: number } {
-  const handle = bindings.newTcp('server')
-  const status = address.includes(':') ? handle.bind6(address, 0) : handle.bind(address, 0)
+  // Node's handle has it; where it had not, this would throw.
+  const handle = bindings.newTcp('server') as BindableHandle
+  const status = familyOf(address) === 6 ? handle.bind6(address, 0) : handle.bind(address, 0)
   const local = localOf(handle)
   if (status !== 0 || local === undefined) throw new Error(`bind ${address}: ${status}`)
   return { handle, port: local.port }

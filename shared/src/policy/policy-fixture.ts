@@ -2,7 +2,10 @@
 import { SpiffeId } from '../identity/index.ts'
 import type { Authorization, Match, StringMatch } from '../mesh/index.ts'
 import { parseCidr, type Cidr } from '../ip/index.ts'
-import { compilePolicies, type ConnectionFacts, type Verdict } from './index.ts'
+import { gatherPolicies } from './applicable-policies.ts'
+import { evaluate } from './evaluate.ts'
+import type { ConnectionFacts, Verdict } from './index.ts'
+import { PolicyIndex } from './policy-index.ts'
 
 /** A match that asks about nothing. */
 export const EMPTY: Match = {
@@ -58,6 +61,14 @@ export const OTHER: ConnectionFacts = {
   destination: { address: '5.6.7.8', port: 9090 },
   identity: SpiffeId.of('td', 'other', 'someone'),
   network: '',
+}
+
+/** Policies that all apply: the order is no matter, of several with one key the last counts. */
+export function compilePolicies(list: Iterable<Authorization>): { evaluate(facts: ConnectionFacts): Verdict } {
+  const index = new PolicyIndex()
+  for (const one of list) index.add(one)
+  const policies = gatherPolicies([[index, undefined]])
+  return { evaluate: (facts) => evaluate(policies, facts) }
 }
 
 /** What the policies say, all of them being applicable. */

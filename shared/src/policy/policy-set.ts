@@ -159,16 +159,3 @@ function groupOf({ scope, namespace }: Authorization): string {
       return GLOBAL
   }
 }
-
-/** A fixed list of policies that all apply: the order is no matter, of several with one key the last counts. */
-export interface CompiledPolicies {
-  evaluate(facts: ConnectionFacts): Verdict
-}
-
-/** For a list that somebody else chose. A process that keeps all policies of a mesh keeps a PolicySet instead. */
-export function compilePolicies(list: Iterable<Authorization>): CompiledPolicies {
-  const index = new PolicyIndex()
-  for (const policy of list) index.add(policy)
-  const policies = gatherPolicies([[index, undefined]])
-  return { evaluate: (facts) => evaluate(policies, facts) }
-}

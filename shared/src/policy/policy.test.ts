@@ -2,11 +2,12 @@ import t from 'tap'
 import { SpiffeId } from '../identity/index.ts'
 import type { Authorization, Match, StringMatch } from '../mesh/index.ts'
 import type { Log, LogFields } from '../log/index.ts'
-import { compilePolicies, logVerdict, MAX_DRY_RUN_EVENTS, PolicySet, type Verdict } from './index.ts'
+import { logVerdict, MAX_DRY_RUN_EVENTS, PolicySet, type Verdict } from './index.ts'
 import {
   allowed,
   allowing,
   cidr,
+  compilePolicies,
   EMPTY,
   exact,
   FACTS,

@@ -52,7 +52,7 @@ export const TRAFFIC_LABELS = [
 
 /**
  * Every metric of a proxy, by Istio's names, in the order in which they are shown. Left out on purpose: `tokio_*`, which
- * tell about Rust's runtime; `istio_dns_*` come with the DNS proxy.
+ * tell about Rust's runtime; `istio_dns_*` come with the DNS proxy, `istio_xds_*` with xDS.
  */
 export const METRICS = {
   build: gauge('istio_build', 'Which build of the proxy runs.', ['component', 'tag']),
@@ -70,13 +70,6 @@ export const METRICS = {
   crlRejections: counter('istio_crl_policy_rejections', unstable('Connections closed by a revoked certificate'), [
     'reporter',
   ]),
-  xdsTerminations: counter(
-    'istio_xds_connection_terminations',
-    unstable('Ends of the control plane stream, by cause'),
-    ['reason'],
-  ),
-  xdsMessages: counter('istio_xds_message', unstable('Messages received from the control plane'), ['url']),
-  xdsBytes: counter('istio_xds_message_bytes', unstable('Bytes of resources received from the control plane'), ['url']),
   activeProxies: gauge('workload_manager_active_proxy_count', unstable('Pods whose traffic is carried')),
   pendingProxies: gauge('workload_manager_pending_proxy_count', unstable('Pods waiting for their listeners')),
   proxiesStarted: counter('workload_manager_proxies_started', unstable('Pods taken in')),

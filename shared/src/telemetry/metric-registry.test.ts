@@ -3,7 +3,13 @@ import t from 'tap'
 import { silentLog, type LogFields } from '../log/index.ts'
 import { collectProcessMetrics, label, labelText, METRICS, MetricRegistry, type MetricFamily } from './index.ts'
 
-const FAMILIES: readonly MetricFamily[] = Object.values(METRICS)
+const OWN: readonly MetricFamily[] = Object.values(METRICS)
+
+/** Two families with a label of any values, and one more. */
+const MESSAGES = { name: 'messages', type: 'counter', help: 'Messages.', labels: ['url'] } as const
+const BYTES = { name: 'message_bytes', type: 'counter', help: 'Their bytes.', labels: ['url'] } as const
+const ENDS = { name: 'ends', type: 'counter', help: 'Ends.', labels: ['reason'] } as const
+const FAMILIES: readonly MetricFamily[] = [...OWN, MESSAGES, BYTES, ENDS]
 
 /** The samples of a text by name and labels. */
 function samples(text: string): Map<string, number> {
@@ -12,7 +18,7 @@ function samples(text: string): Map<string, number> {
 }
 
 void t.test("only Istio's stable metrics are without the word unstable; names are valid and told once", async (t) => {
-  const stable = FAMILIES.filter(({ help }) => !help.includes('unstable')).map(({ name }) => name)
+  const stable = OWN.filter(({ help }) => !help.includes('unstable')).map(({ name }) => name)
   t.same(stable, [
     'istio_build',
     'istio_tcp_connections_opened',
@@ -22,8 +28,8 @@ void t.test("only Istio's stable metrics are without the word unstable; names ar
     'process_open_fds',
     'process_max_fds',
   ])
-  t.equal(new Set(FAMILIES.map(({ name }) => name)).size, FAMILIES.length)
-  for (const { name, labels, help } of FAMILIES) {
+  t.equal(new Set(OWN.map(({ name }) => name)).size, OWN.length)
+  for (const { name, labels, help } of OWN) {
     t.match(name, /^[a-z][a-z_]*[a-z]$/)
     t.notMatch(name, /_total$/, 'the sample of a counter adds it')
     t.notMatch(help, /[\n\\]/)
@@ -69,16 +75,16 @@ void t.test('beyond the limit of series further ones are counted together, said 
   const log = { ...silentLog, warn: (_: string, fields?: LogFields) => void warnings.push(fields) }
   const registry = new MetricRegistry({ log, maxSeriesPerFamily: 3 })
   const urls = Array.from({ length: 10 }, (_, i) => label('url', `u${i}`))
-  for (let round = 0; round < 2; round++) for (const url of urls) registry.counter(METRICS.xdsMessages, url).add(1)
-  registry.counter(METRICS.xdsTerminations, label('reason', 'Error')).add(1)
+  for (let round = 0; round < 2; round++) for (const url of urls) registry.counter(MESSAGES, url).add(1)
+  registry.counter(ENDS, label('reason', 'Error')).add(1)
   t.same(Object.fromEntries(samples(registry.render(FAMILIES))), {
-    'istio_xds_message_total{url="u0"}': 2,
-    'istio_xds_message_total{url="u1"}': 2,
-    'istio_xds_message_total{url="u2"}': 2,
-    'istio_xds_message_total{url="other"}': 14,
-    'istio_xds_connection_terminations_total{reason="Error"}': 1,
+    'messages_total{url="u0"}': 2,
+    'messages_total{url="u1"}': 2,
+    'messages_total{url="u2"}': 2,
+    'messages_total{url="other"}': 14,
+    'ends_total{reason="Error"}': 1,
   })
-  t.same(warnings, [{ metric: 'istio_xds_message', limit: 3 }])
+  t.same(warnings, [{ metric: 'messages', limit: 3 }])
 })
 
 void t.test('label values: missing reads unknown, special characters are escaped, long ones are cut', async (t) => {
@@ -123,17 +129,17 @@ void t.test('a delta tells what changed since the last one, new series at 0 incl
 
 void t.test('deltas of processes add up; when one ends its counters stay and its gauges go', async (t) => {
   const control = new MetricRegistry({ log: silentLog })
-  control.counter(METRICS.xdsMessages, label('url', 'a')).add(1)
+  control.counter(MESSAGES, label('url', 'a')).add(1)
   const workers = ['0', '1'].map((name) => ({ name, registry: new MetricRegistry({ log: silentLog }) }))
   for (const { name, registry } of workers) {
-    registry.counter(METRICS.xdsMessages, label('url', 'a')).add(10)
+    registry.counter(MESSAGES, label('url', 'a')).add(10)
     registry.gauge(METRICS.socketsOpen, label('reporter', 'source')).set(5)
     control.merge(structuredClone(registry.takeDelta()), name, FAMILIES)
     registry.gauge(METRICS.socketsOpen, label('reporter', 'source')).add(2)
     control.merge(registry.takeDelta(), name, FAMILIES)
     control.merge(registry.takeDelta(), name, FAMILIES)
   }
-  const counted = 'istio_xds_message_total{url="a"}'
+  const counted = 'messages_total{url="a"}'
   const open = 'istio_tcp_sockets_open{reporter="source"}'
   t.same(Object.fromEntries(samples(control.render(FAMILIES))), { [counted]: 21, [open]: 14 })
   control.removeSource('0')
@@ -164,8 +170,8 @@ void t.test('of a delta only known metrics with sane values are taken', async (t
       { name: 'forged', series: [['', 1]] },
       { name: METRICS.proxiesStarted.name, series: bad.map((value) => ['', value]) },
       { name: METRICS.activeProxies.name, series: bad.map((value) => ['', value]) },
-      { name: METRICS.xdsMessages.name, series: [['url="a"} 1\nforged{b="', 1]] },
-      { name: METRICS.xdsBytes.name, series: [[label('url', 'x').padEnd(100_000, 'x'), 1]] },
+      { name: MESSAGES.name, series: [['url="a"} 1\nforged{b="', 1]] },
+      { name: BYTES.name, series: [[label('url', 'x').padEnd(100_000, 'x'), 1]] },
     ],
     'w',
     FAMILIES,
@@ -182,7 +188,7 @@ void t.test('whatever was counted where and told when, the sum is that of all pr
       const workers = Array.from({ length: 3 }, () => new MetricRegistry({ log: silentLog, maxSeriesPerFamily: 2 }))
       let sum = 0
       for (const { worker, url: name, amount, isTold, isEnded } of steps) {
-        workers[worker]?.counter(METRICS.xdsBytes, label('url', name)).add(amount)
+        workers[worker]?.counter(BYTES, label('url', name)).add(amount)
         sum += amount
         if (isTold) control.merge(workers[worker]?.takeDelta() ?? [], String(worker), FAMILIES)
         if (isEnded) control.removeSource(String(worker))

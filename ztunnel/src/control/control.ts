@@ -273,9 +273,6 @@ export class Control {
       case 'report':
         this.#reports.receive(worker, message)
         return
-      case 'ready':
-      case 'listening':
-        return
       case 'drained':
         worker.end()
         return

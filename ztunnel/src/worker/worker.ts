@@ -112,7 +112,6 @@ export class Worker {
     const started = await this.#start(message)
     this.#started = started
     for (const [early, handle] of this.#early.splice(0)) this.#handle(started, early, handle)
-    this.#send({ type: 'ready' })
     // It may not end by itself, which is when Node writes what was compiled.
     flushCompileCache()
     onceIdle(returnMemory, systemClock)
@@ -176,7 +175,6 @@ export class Worker {
       this.#pods.set(pod.uid, proxy)
     }
     proxy.listen({ role, handle, transparent, serve: SERVE[role] })
-    this.#send({ type: 'listening', uid: pod.uid, role })
   }
 
   #removePod(uid: string): void {

@@ -28,7 +28,6 @@ export interface TcpHandle extends StreamHandle {
   onconnection: ((status: number, client: TcpHandle | undefined) => void) | null
   open(fd: number): number
   bind(address: string, port: number): number
-  bind6(address: string, port: number): number
   listen(backlog: number): number
   connect(request: ConnectRequest, address: string, port: number): number
   connect6(request: ConnectRequest, address: string, port: number): number
