@@ -23,9 +23,6 @@ export interface TunnelRequest {
 
 /** A tunnel that the peer has accepted with 200. Its holder must do exactly one of: splice it, or reset it. */
 export interface OutgoingTunnel {
-  readonly status: number
-  /** The first value of that response header; names in lower case. */
-  header(name: string): string | undefined
   readonly peer: SpiffeId | undefined
   /** Joins the tunnel with `app`, which it owns from here. A is the app, B the tunnel. */
   splice(app: TcpEnd): Splice

@@ -1,11 +1,10 @@
 import type { HeaderField } from './hpack/index.ts'
-import { malformed, splitHeaders, type HeaderList, type Malformed } from './header-list.ts'
+import { malformed, splitHeaders, type Malformed } from './header-list.ts'
 
 export interface ConnectResponse {
   readonly malformed: false
   /** 100 to 599. Below 200 it is interim: another response follows on the stream. */
   readonly status: number
-  readonly fields: HeaderList
 }
 
 const PSEUDO: ReadonlySet<string> = new Set([':status'])
@@ -17,5 +16,5 @@ export function parseConnectResponse(headers: readonly HeaderField[]): ConnectRe
   const status = split.pseudo.get(':status')
   if (status === undefined) return malformed(':status is missing')
   if (!/^[1-5][0-9][0-9]$/.test(status) || status === '101') return malformed(':status is none')
-  return { malformed: false, status: Number(status), fields: split.fields }
+  return { malformed: false, status: Number(status) }
 }

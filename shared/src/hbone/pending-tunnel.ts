@@ -4,7 +4,7 @@ import type { SpiffeId } from '../identity/index.ts'
 import type { Splice, TcpEnd } from '../io/index.ts'
 import type { OutgoingTunnel } from './client-connection.ts'
 import type { HboneConnection } from './connection.ts'
-import { parseConnectResponse, type ConnectResponse } from './connect-response.ts'
+import { parseConnectResponse } from './connect-response.ts'
 import { ErrorCode } from './error-code.ts'
 import { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
@@ -79,7 +79,7 @@ export class PendingTunnel implements StreamHead, Placed {
     }
     this.#settle()
     if (endStream) this.#stream.receiveEnd()
-    this.#resolve(new OpenTunnel(this.#stream, response, this.#peer))
+    this.#resolve(new OpenTunnel(this.#stream, this.#peer))
   }
 
   /** It was waited for long enough: the stream is reset, so that nothing of it stays. */
@@ -108,20 +108,10 @@ export class PendingTunnel implements StreamHead, Placed {
 class OpenTunnel implements OutgoingTunnel {
   readonly peer: SpiffeId
   readonly #stream: TunnelStream
-  readonly #response: ConnectResponse
 
-  constructor(stream: TunnelStream, response: ConnectResponse, peer: SpiffeId) {
+  constructor(stream: TunnelStream, peer: SpiffeId) {
     this.#stream = stream
-    this.#response = response
     this.peer = peer
-  }
-
-  get status(): number {
-    return this.#response.status
-  }
-
-  header(name: string): string | undefined {
-    return this.#response.fields.first(name)
   }
 
   splice(app: TcpEnd): Splice {

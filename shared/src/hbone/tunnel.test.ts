@@ -31,8 +31,6 @@ for (const io of bothIos()) {
     const [near, far] = await Promise.all([accepted(io), accepted(io)])
     const farSplice = incoming.accept([['baggage', 'far']], far.end)
     const tunnel = await opening
-    t.equal(tunnel.status, 200)
-    t.equal(tunnel.header('baggage'), 'far')
     t.equal(client.activeStreams, 1)
     const nearSplice = tunnel.splice(near.end)
     near.socket.write('question')

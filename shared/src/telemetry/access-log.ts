@@ -1,5 +1,5 @@
 import { formatSocketAddress } from '../ip/index.ts'
-import type { ConnectionInfo, EarlyDenial, Outcome } from './connection-info.ts'
+import type { ConnectionInfo, EarlyDenial, Outcome, SourceInfo } from './connection-info.ts'
 import type { ScopedLog } from './create-log.ts'
 import { destinationIdentity } from './traffic-labels.ts'
 
@@ -47,13 +47,13 @@ export class AccessLog {
       destination:
         this.#optional('dst.service', dst.service?.hostname, NAME_CHARACTERS) +
         this.#optional('dst.workload', workloadName(dst), NAME_CHARACTERS) +
-        this.#optional('dst.namespace', dst.workload?.namespace || dst.baggage?.namespace, NAME_CHARACTERS) +
+        this.#optional('dst.namespace', dst.workload?.namespace, NAME_CHARACTERS) +
         this.#optional(
           'dst.identity',
           mutualTls ? destinationIdentity(info, this.#trustDomain) : undefined,
           IDENTITY_CHARACTERS,
         ) +
-        this.#optional('dst.cluster', dst.workload?.clusterId || dst.baggage?.clusterId, NAME_CHARACTERS) +
+        this.#optional('dst.cluster', dst.workload?.clusterId, NAME_CHARACTERS) +
         this.#optional('direction', direction, NAME_CHARACTERS),
     }
   }
@@ -99,6 +99,6 @@ export class AccessLog {
 }
 
 /** The pod; where the mesh does not know it, what its baggage says. */
-function workloadName({ workload, baggage }: ConnectionInfo['src'] | ConnectionInfo['dst']): string | undefined {
+function workloadName({ workload, baggage }: Pick<SourceInfo, 'workload' | 'baggage'>): string | undefined {
   return workload?.name || workload?.canonicalName || baggage?.serviceName || baggage?.workloadName
 }

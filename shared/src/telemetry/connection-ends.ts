@@ -37,9 +37,8 @@ export class ConnectionEndsCache {
 
   get(info: ConnectionInfo): ConnectionEnds {
     const { direction, mutualTls, src, dst } = info
-    const key = `${direction}${mutualTls ? '+' : '-'}${this.#id(src.workload)},${this.#id(dst.workload)},${this.#id(dst.service)},${src.identity?.toString() ?? ''},${dst.identity?.toString() ?? ''}`
-    if (src.baggage || dst.baggage)
-      return this.#getClaimed(`${key}${claimKey(src.baggage)}${claimKey(dst.baggage)}`, info)
+    const key = `${direction}${mutualTls ? '+' : '-'}${this.#id(src.workload)},${this.#id(dst.workload)},${this.#id(dst.service)},${src.identity?.toString() ?? ''}`
+    if (src.baggage) return this.#getClaimed(`${key}${claimKey(src.baggage)}`, info)
     const known = this.#remembered.get(key)
     if (known) return known
     if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear()
@@ -72,8 +71,7 @@ export class ConnectionEndsCache {
 }
 
 /** All that is claimed, unambiguously: a header's value has no line ends. */
-function claimKey(baggage: Baggage | undefined): string {
-  if (!baggage) return '\n'
+function claimKey(baggage: Baggage): string {
   const { clusterId, namespace, workloadName, serviceName, serviceVersion, region, zone } = baggage
   return `\n${clusterId ?? ''}\n${namespace ?? ''}\n${workloadName ?? ''}\n${serviceName ?? ''}\n${serviceVersion ?? ''}\n${region ?? ''}\n${zone ?? ''}`
 }

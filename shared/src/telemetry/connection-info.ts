@@ -49,11 +49,9 @@ export interface DestinationInfo {
   readonly addr: SocketAddress
   /** The :authority of an HBONE tunnel, as sent or received. */
   readonly hboneAddr?: string | undefined
+  /** Its identity on record is told. */
   readonly workload?: WorkloadLabels | undefined
-  readonly baggage?: Baggage | undefined
   readonly service?: ServiceLabels | undefined
-  /** Verified by the inner TLS of a double tunnel. Where absent, the identity in the workload's record is told. */
-  readonly identity?: SpiffeId | undefined
 }
 
 /** All that the access log and the metrics tell about one connection, complete before policy and before dialling. */

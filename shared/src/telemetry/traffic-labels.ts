@@ -24,13 +24,13 @@ export function flagged(text: string, flag: ResponseFlag): string {
 }
 
 /**
- * Istio's labels for a connection. What the mesh knows of an end overrides all that its baggage claims; the source's
- * principal is only ever what TLS verified. Missing values read `unknown`.
+ * Istio's labels for a connection. What the mesh knows of the source overrides all that its baggage claims; its principal is
+ * only ever what TLS verified. Missing values read `unknown`.
  */
 export function trafficLabels(info: ConnectionInfo, trustDomain: string): TrafficLabels {
   const { direction, src, dst, mutualTls } = info
   const source = src.workload ? ofWorkload(src.workload) : ofBaggage(src.baggage)
-  const destination = dst.workload ? ofWorkload(dst.workload) : ofBaggage(dst.baggage)
+  const destination = dst.workload ? ofWorkload(dst.workload) : {}
   const head = labelText({
     reporter: direction === 'outbound' ? 'source' : 'destination',
     ...sourceLabels(source, src.identity),
@@ -48,7 +48,7 @@ export function trafficLabels(info: ConnectionInfo, trustDomain: string): Traffi
     request_protocol: 'tcp',
   })
   const security = label('connection_security_policy', mutualTls ? 'mutual_tls' : 'unknown')
-  const isAnyoneKnown = src.workload ?? src.baggage ?? dst.workload ?? dst.baggage
+  const isAnyoneKnown = src.workload ?? src.baggage ?? dst.workload
   if (!isAnyoneKnown) return { head: `${head},`, tail: `,${security}` }
   const localities = labelText({
     source_region: source.region,
@@ -77,31 +77,21 @@ function sourceLabels(source: EndLabels, identity: SpiffeId | undefined): Readon
   }
 }
 
-/**
- * Who answers: as the inner TLS of a double tunnel says, else as the mesh has it on record. `trustDomain` is that of
- * workloads whose record names none.
- */
+/** Who answers, as the mesh has it on record. `trustDomain` is that of workloads whose record names none. */
 export function destinationIdentity({ dst }: ConnectionInfo, trustDomain: string): string | undefined {
-  if (dst.identity) return dst.identity.toString()
   if (!dst.workload) return undefined
   const { namespace, serviceAccount } = dst.workload
   return `spiffe://${dst.workload.trustDomain || trustDomain}/ns/${namespace}/sa/${serviceAccount}`
 }
 
 /**
- * The same connection with nothing that its ends claim: `other` where they claim anything. undefined where the mesh knows
- * the ends, or no one says anything.
+ * The same connection with nothing that its source claims: `other` where it claims anything. undefined where the mesh knows
+ * the source, or it says nothing.
  */
 export function withoutClaims(info: ConnectionInfo): ConnectionInfo | undefined {
-  const { src, dst } = info
-  const isOfSource = !src.workload && src.baggage
-  const isOfDestination = !dst.workload && dst.baggage
-  if (!isOfSource && !isOfDestination) return undefined
-  return {
-    ...info,
-    src: isOfSource ? { ...src, baggage: silenced(isOfSource) } : src,
-    dst: isOfDestination ? { ...dst, baggage: silenced(isOfDestination) } : dst,
-  }
+  const { src } = info
+  if (src.workload || !src.baggage) return undefined
+  return { ...info, src: { ...src, baggage: silenced(src.baggage) } }
 }
 
 const OTHER: Baggage = {

@@ -22,9 +22,8 @@ export class TrafficSeries {
     const text = withFlag(this.#labels, '-')
     const unclaimed = withoutClaims(info)
     if (unclaimed) {
-      const claimant = info.src.baggage && !info.src.workload ? info.src : info.dst
       const instead = trafficLabels(unclaimed, trustDomain)
-      this.#claimed = { by: claimant.identity?.toString() ?? '', ends: text, instead }
+      this.#claimed = { by: info.src.identity?.toString() ?? '', ends: text, instead }
     }
     const claim = this.#claim('-')
     this.opened = registry.counter(METRICS.opened, text, claim)
