@@ -1,5 +1,5 @@
 // What the README says of variables, options and files is what the code knows.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -91,12 +91,21 @@ void t.test('what the README has its reader write in the checkout is no change o
   for (const file of files) t.ok(ignored.has(`/${file}`) || ignored.has(file.replace(/^[^.]+/, '*')), file)
 })
 
-void t.test('every link and every file that a document names is there', async (t) => {
+void t.test('every link and every file or folder that a document names is there', async (t) => {
+  const paths = globSync('{shared,ztunnel,waypoint,test,deploy}/**', { cwd: root, exclude: ['**/node_modules/**'] })
   for (const document of DOCUMENTS) {
     const folder = document.includes('/') ? `${root}${document.split('/')[0]}/` : root
     for (const [, link = ''] of text(document).matchAll(/\]\(([^)#]+)\)/g))
       if (!link.includes('://')) t.ok(existsSync(`${folder}${link}`), `${document}: ${link}`)
-    for (const [, file = ''] of text(document).matchAll(/`((?:shared|ztunnel|test)\/[\w./-]+)`/g))
-      t.ok(existsSync(`${root}${file}`), `${document}: ${file}`)
+    // By the end of its path, as a text about one package names it.
+    for (const [, name = ''] of text(document).matchAll(
+      /`((?:shared|ztunnel|test)\/[\w./-]+|\w[\w./-]*(?:\.ts|\.mjs|\/))`/g,
+    )) {
+      const end = `/${name.replace(/\/$/, '')}`
+      t.ok(
+        paths.some((path) => `/${path}`.endsWith(end)),
+        `${document}: ${name}`,
+      )
+    }
   }
 })

@@ -140,7 +140,7 @@ export class TestMesh {
     ]
     return this.#build(async () => {
       this.#ca = new Program('ca', [...inside(this.fabric), process.execPath, ...words])
-      await this.#ca.says(/certificate authority ready|listening|ready|CA /i)
+      await this.#ca.says(/ready: the CA listens/)
       return this.#ca
     })
   }

@@ -1,7 +1,7 @@
 // The certificate authority from the command line.
-import { isIPv6 } from 'node:net'
 import { systemClock } from '../clock/index.ts'
 import { messageOf } from '../errors/index.ts'
+import { formatSocketAddress } from '../ip/index.ts'
 import { openLog, type OpenedLog } from '../telemetry/index.ts'
 import { CaError, type CaErrorCode } from './ca-error.ts'
 import { caUsage, readCaOptions, type CaConfig } from './cli/ca-options.ts'
@@ -30,9 +30,8 @@ async function run(config: CaConfig, opened: OpenedLog): Promise<void> {
   })
   process.on('exit', () => opened.flushSync())
   const server = await runCa(config, systemClock, log)
-  const { address, port } = server.address
   log.info('ready: the CA listens', {
-    address: isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`,
+    address: formatSocketAddress(server.address),
     trustDomain: config.trustDomain,
   })
   const signal = await stopped
