@@ -65,7 +65,7 @@ for (const io of bothIos()) {
     const pair = await connectionPair(io)
     const [sources, sinks] = [listen(io), listen(io)]
     const workerData = { sourcePort: sources.port, sinkPort: sinks.port, count: 8 }
-    const worker = new Worker(new URL('bulk-worker.ts', import.meta.url), { workerData })
+    const worker = new Worker(new URL('bulk-worker-fixture.ts', import.meta.url), { workerData })
     const splices = await Promise.all(
       Array.from({ length: 8 }, async () => {
         const opening = pair.client.open({ authority: 'a:1', headers: [] })

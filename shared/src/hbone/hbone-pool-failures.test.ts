@@ -1,6 +1,6 @@
 import { IoError } from '../io/io-error.ts'
 import { HboneError } from './hbone-error.ts'
-import { codeOf, forever, poolTest, refused, tls } from './pool-kit.ts'
+import { codeOf, forever, poolTest, refused, tls } from './pool-fixture.ts'
 
 poolTest('a failed dial fails all who waited for it, once, and the next request dials anew', {}, async (t, world) => {
   world.dial = async () => Promise.reject(new IoError('refused', 'connect to 10.0.0.2:15008: ECONNREFUSED'))

@@ -1,5 +1,5 @@
 import { HboneError } from './hbone-error.ts'
-import { codeOf, forever, poolTest } from './pool-kit.ts'
+import { codeOf, forever, poolTest } from './pool-fixture.ts'
 
 poolTest(
   'streams of a key share a connection, and the end of the pool closes it',

@@ -106,9 +106,9 @@ export class HbonePool {
    */
   open(request: PoolRequest): Promise<OutgoingTunnel> {
     if (this.#state === 'destroyed')
-      return Promise.reject(new HboneError('aborted', 'The tunnel pool is closed', { source: 'internal' }))
+      return Promise.reject(new HboneError('aborted', 'the tunnel pool is closed', { source: 'internal' }))
     if (request.signal?.aborted)
-      return Promise.reject(new HboneError('aborted', 'The caller gave up', { source: 'downstream' }))
+      return Promise.reject(new HboneError('aborted', 'the caller gave up', { source: 'downstream' }))
     let key = this.#keys.get(request.key)
     if (!key) this.#keys.set(request.key, (key = new PoolKey(request.key, this.#host)))
     return key.open(request)
@@ -139,7 +139,7 @@ export class HbonePool {
 
   #addWaiter(): void {
     if (this.#waiters >= this.#maxWaiters) {
-      throw new HboneError('overloaded', 'Too many requests wait for a tunnel connection', { source: 'internal' })
+      throw new HboneError('overloaded', 'too many requests wait for a tunnel connection', { source: 'internal' })
     }
     this.#waiters++
   }

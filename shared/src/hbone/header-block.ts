@@ -26,5 +26,5 @@ function checked(headers: readonly HeaderField[]): readonly HeaderField[] {
 }
 
 function unspeakable(reason: string): HboneError {
-  return new HboneError('h2', `A header list of ours cannot be sent: ${reason}`, { source: 'internal' })
+  return new HboneError('h2', `a header list of ours cannot be sent: ${reason}`, { source: 'internal' })
 }

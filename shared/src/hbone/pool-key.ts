@@ -119,7 +119,7 @@ export class PoolKey implements PooledConnectionOwner {
   destroy(): void {
     this.#isDestroyed = true
     this.forget()
-    this.#rejectWaiters(new HboneError('aborted', 'The tunnel pool is closed', { source: 'internal' }))
+    this.#rejectWaiters(new HboneError('aborted', 'the tunnel pool is closed', { source: 'internal' }))
     for (const pooled of this.#connections) pooled.destroy()
   }
 
@@ -173,14 +173,14 @@ export class PoolKey implements PooledConnectionOwner {
   async #wait(request: KeyRequest, avoid: PooledConnection | undefined): Promise<Placed> {
     const { clock, waitTimeoutMs, maxWaitersPerKey } = this.#host
     if (this.#waiters.size >= maxWaitersPerKey) {
-      const message = 'Too many requests wait for a tunnel connection to this destination'
+      const message = 'too many requests wait for a tunnel connection to this destination'
       throw new HboneError('overloaded', message, { source: 'internal' })
     }
     this.#host.waiterAdded()
     return new Promise((resolve, reject) => {
-      const aborted = () => waiter.settle(new HboneError('aborted', 'The caller gave up', { source: 'downstream' }))
+      const aborted = () => waiter.settle(new HboneError('aborted', 'the caller gave up', { source: 'downstream' }))
       const timer = clock.after(waitTimeoutMs, () => {
-        waiter.settle(new HboneError('overloaded', `No tunnel connection had room within ${waitTimeoutMs} ms`))
+        waiter.settle(new HboneError('overloaded', `no tunnel connection had room within ${waitTimeoutMs} ms`))
       })
       const waiter: Waiter = {
         sinceMs: clock.monotonicMs(),
@@ -254,7 +254,7 @@ export class PoolKey implements PooledConnectionOwner {
   #disappointWaiters(): void {
     for (const waiter of this.#waiters) {
       if (++waiter.disappointments < MAX_DISAPPOINTMENTS) continue
-      waiter.settle(new HboneError('h2', `The peer ended ${MAX_DISAPPOINTMENTS} connections without taking a request`))
+      waiter.settle(new HboneError('h2', `the peer ended ${MAX_DISAPPOINTMENTS} connections without taking a request`))
     }
   }
 
@@ -269,5 +269,5 @@ export class PoolKey implements PooledConnectionOwner {
 }
 
 function tooManyConnections(): HboneError {
-  return new HboneError('overloaded', 'Too many tunnel connections are open', { source: 'internal' })
+  return new HboneError('overloaded', 'too many tunnel connections are open', { source: 'internal' })
 }

@@ -101,7 +101,7 @@ export class PooledConnection {
   /** Begins a stream. To be called only where there is room; whoever awaits the answer tells `hasAnswered`. */
   open(request: TunnelRequest): Promise<OutgoingTunnel> {
     if (this.#state.kind !== 'ready')
-      return Promise.reject(new HboneError('h2', 'The tunnel connection has ended', { unprocessed: true }))
+      return Promise.reject(new HboneError('h2', 'the tunnel connection has ended', { unprocessed: true }))
     this.#state.idleSinceMs = undefined
     return this.#state.connection.open(request)
   }
@@ -162,7 +162,7 @@ export class PooledConnection {
     const { phase, abort } = this.#state
     abort.abort()
     this.#fail(
-      new HboneError(TIMED_OUT[phase], `No tunnel connection within ${this.#options.connectTimeoutMs} ms: ${phase}`),
+      new HboneError(TIMED_OUT[phase], `no tunnel connection within ${this.#options.connectTimeoutMs} ms: ${phase}`),
     )
   }
 

@@ -193,7 +193,7 @@ for (const io of bothIos()) {
     const bound = boundHandle()
     const handle = io.adopt(bound.handle.fd)
     t.ok(handle.fd > 2)
-    const child = fork(fileURLToPath(new URL('listening-child.ts', import.meta.url)), [io.name])
+    const child = fork(fileURLToPath(new URL('listening-child-fixture.ts', import.meta.url)), [io.name])
     // A raw TCP handle: Node passes it on, its types do not name it.
     child.send('listen', handle as unknown as SendHandle, { keepOpen: true })
     await once(child, 'message')
@@ -211,7 +211,7 @@ for (const io of bothIos()) {
     // Killed: the socket is still ours, and what waits is for the next child.
     child.kill('SIGKILL')
     await once(child, 'exit')
-    const next = fork(fileURLToPath(new URL('listening-child.ts', import.meta.url)), [io.name])
+    const next = fork(fileURLToPath(new URL('listening-child-fixture.ts', import.meta.url)), [io.name])
     next.send('listen', handle as unknown as SendHandle, { keepOpen: true })
     for (const socket of waiting) t.equal(String(await readAll(socket)), 'child')
     next.kill('SIGKILL')

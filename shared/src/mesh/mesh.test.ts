@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import t from 'tap'
 import { keyOf, Mesh, type MeshResource, type Service, type Workload } from './index.ts'
 import { parseCidr } from '../ip/index.ts'
-import { Claims } from './claims.ts'
+import { Claimants } from './claimants.ts'
 import { meshOf, ofPolicy, ofService, ofWorkload, policy, service, vip, workload } from './mesh-fixture.ts'
 
 void t.test('an address leads to its workload: pods and HBONE first, then the newest', async (t) => {
@@ -106,20 +106,20 @@ void t.test('a record of the same pod under another uid outlives the one that go
 
 void t.test('an address that many claim costs each of them the same', async (t) => {
   let asked = 0
-  const claims = new Claims(({ uid }) => {
+  const claimants = new Claimants(({ uid }) => {
     asked++
     return Number(uid) % 2
   })
   const all = Array.from({ length: 4_000 }, (_, i) => workload(`${i}`))
-  for (const one of all) claims.add('a', one)
+  for (const one of all) claimants.add('a', one)
   t.equal(asked, all.length, 'nobody is ranked again when another comes')
-  for (const one of all.slice(0, -3)) claims.remove('a', one)
-  t.equal(claims.get('a')?.uid, '3999')
+  for (const one of all.slice(0, -3)) claimants.remove('a', one)
+  t.equal(claimants.get('a')?.uid, '3999')
   for (const uid of ['3999', '3997', '3998']) {
-    t.equal(claims.get('a')?.uid, uid)
-    claims.remove('a', all[Number(uid)] ?? workload(uid))
+    t.equal(claimants.get('a')?.uid, uid)
+    claimants.remove('a', all[Number(uid)] ?? workload(uid))
   }
-  t.equal(claims.get('a'), undefined)
+  t.equal(claimants.get('a'), undefined)
 })
 
 void t.test('a listener hears what each update touched, once', async (t) => {

@@ -6,13 +6,13 @@ import { serviceKey, type NetworkCidr, type Service } from './service.ts'
  * The services that claim one hostname or address, by namespace. Of one namespace the last to come counts (Istio keeps no
  * other); an earlier one counts again when that has gone.
  */
-type Claims = Map<string, Service[]>
+type ByNamespace = Map<string, Service[]>
 
 /** Services by hostname, by exact address and by range. Lookups cost a few map reads, whatever the number of services. */
 export class ServiceIndex {
   readonly #byKey = new Map<string, Service>()
-  readonly #byHostname = new Map<string, Claims>()
-  readonly #byVip = new Map<string, Claims>()
+  readonly #byHostname = new Map<string, ByNamespace>()
+  readonly #byVip = new Map<string, ByNamespace>()
   readonly #byRange = new Map<string, RangeIndex>()
 
   get size(): number {
@@ -115,7 +115,7 @@ class RangeIndex {
 }
 
 /** Among services of one name or address: the client's own namespace, else canonical (the last), else the first. */
-function best(claims: Claims | undefined, clientNamespace: string | undefined): Service | undefined {
+function best(claims: ByNamespace | undefined, clientNamespace: string | undefined): Service | undefined {
   if (!claims) return undefined
   const own = clientNamespace === undefined ? undefined : claims.get(clientNamespace)?.at(-1)
   if (own) return own
@@ -134,13 +134,13 @@ function visible(service: Service, clientNamespace: string | undefined): boolean
   return service.visibility === 'Public' || clientNamespace === undefined || service.namespace === clientNamespace
 }
 
-function claim(index: Map<string, Claims>, key: string, service: Service): void {
+function claim(index: Map<string, ByNamespace>, key: string, service: Service): void {
   const claims = index.get(key) ?? new Map<string, Service[]>()
   index.set(key, claims)
   append(claims, service.namespace, service)
 }
 
-function release(index: Map<string, Claims>, key: string, service: Service): void {
+function release(index: Map<string, ByNamespace>, key: string, service: Service): void {
   const claims = index.get(key)
   if (!claims) return
   drop(claims, service.namespace, service)

@@ -1,13 +1,13 @@
 import { addressKey } from './address-key.ts'
-import { Claims } from './claims.ts'
+import { Claimants } from './claimants.ts'
 import type { Workload } from './workload.ts'
 
 /** Workloads by uid, by address and by who they are on this node. */
 export class WorkloadIndex {
   readonly #nodeName: string | undefined
   readonly #byUid = new Map<string, Workload>()
-  readonly #byAddress = new Claims(rank)
-  readonly #local = new Claims(() => 0)
+  readonly #byAddress = new Claimants(rank)
+  readonly #local = new Claimants(() => 0)
 
   /** Without a node name every workload counts as local. */
   constructor(nodeName: string | undefined) {

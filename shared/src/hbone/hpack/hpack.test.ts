@@ -5,7 +5,7 @@ import t from 'tap'
 import { BlockReader } from './block-reader.ts'
 import { DynamicTable } from './dynamic-table.ts'
 import { encodeHeaders, HpackDecoder, HpackError, type HeaderField } from './index.ts'
-import { fields, hex, RFC_CONVERSATIONS } from './rfc-7541-vectors.ts'
+import { fields, hex, RFC_CONVERSATIONS } from './rfc-7541-fixture.ts'
 
 const decoder = (maxTableSize = 4096, maxHeaderListBytes = 65_536) =>
   new HpackDecoder({ maxTableSize, maxHeaderListBytes })

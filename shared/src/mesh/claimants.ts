@@ -1,7 +1,7 @@
 import type { Workload } from './workload.ts'
 
 /** Several workloads of one key and rank: the newest counts. What went leaves a gap, so that nothing has to be moved. */
-interface Claimants {
+interface Rivals {
   readonly list: (Workload | undefined)[]
   readonly places: Map<Workload, number>
 }
@@ -10,11 +10,11 @@ interface Claimants {
  * Which workload a key means where several claim it: those of the highest rank, of these the newest. Adding and removing
  * cost the same however many claim a key. Nearly every key has one claimant, which is kept without anything around it.
  */
-export class Claims {
+export class Claimants {
   readonly #rank: (workload: Workload) => number
   readonly #sole = new Map<string, Workload>()
   /** By rank; a key is here or among the sole ones. */
-  readonly #contested = new Map<string, Map<number, Claimants>>()
+  readonly #contested = new Map<string, Map<number, Rivals>>()
 
   constructor(rank: (workload: Workload) => number) {
     this.#rank = rank
@@ -23,11 +23,11 @@ export class Claims {
   get(key: string): Workload | undefined {
     const sole = this.#sole.get(key)
     if (sole) return sole
-    let best: Claimants | undefined
+    let best: Rivals | undefined
     let bestRank = Number.NEGATIVE_INFINITY
-    for (const [rank, claimants] of this.#contested.get(key) ?? []) {
+    for (const [rank, rivals] of this.#contested.get(key) ?? []) {
       if (rank < bestRank) continue
-      best = claimants
+      best = rivals
       bestRank = rank
     }
     return best?.list.at(-1)
@@ -45,11 +45,11 @@ export class Claims {
       this.#sole.set(key, workload)
       return
     }
-    const claimants = new Map<number, Claimants>()
-    this.#join(claimants, sole)
-    this.#join(claimants, workload)
+    const rivals = new Map<number, Rivals>()
+    this.#join(rivals, sole)
+    this.#join(rivals, workload)
     this.#sole.delete(key)
-    this.#contested.set(key, claimants)
+    this.#contested.set(key, rivals)
   }
 
   /** Nothing where it is not there. */
@@ -57,23 +57,23 @@ export class Claims {
     if (this.#sole.get(key) === workload) this.#sole.delete(key)
     const contested = this.#contested.get(key)
     const rank = this.#rank(workload)
-    const claimants = contested?.get(rank)
-    if (!contested || !claimants) return
-    leave(claimants, workload)
-    if (claimants.places.size === 0) contested.delete(rank)
+    const rivals = contested?.get(rank)
+    if (!contested || !rivals) return
+    leave(rivals, workload)
+    if (rivals.places.size === 0) contested.delete(rank)
     if (contested.size === 0) this.#contested.delete(key)
   }
 
-  #join(contested: Map<number, Claimants>, workload: Workload): void {
+  #join(contested: Map<number, Rivals>, workload: Workload): void {
     const rank = this.#rank(workload)
-    const claimants = contested.get(rank) ?? { list: [], places: new Map<Workload, number>() }
-    contested.set(rank, claimants)
-    claimants.places.set(workload, claimants.list.push(workload) - 1)
+    const rivals = contested.get(rank) ?? { list: [], places: new Map<Workload, number>() }
+    contested.set(rank, rivals)
+    rivals.places.set(workload, rivals.list.push(workload) - 1)
   }
 }
 
 /** The last of the list is never a gap, and at most half of it are. */
-function leave({ list, places }: Claimants, workload: Workload): void {
+function leave({ list, places }: Rivals, workload: Workload): void {
   const place = places.get(workload)
   if (place === undefined) return
   places.delete(workload)
