@@ -76,6 +76,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       slabs: io.slabs,
       readSlabs: io.readSlabs,
       memory: options.memory,
+      bulkBudget: io.bulkBudget,
       contention: this.contention,
       maxQueuedControlBytes: limits.maxQueuedControlBytes,
       onOverflow: () =>

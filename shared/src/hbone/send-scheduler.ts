@@ -1,5 +1,5 @@
 import type { Clock } from '../clock/index.ts'
-import type { SecurePort, Slab, SlabPool } from '../io/index.ts'
+import type { BulkBudget, BulkWaiter, SecurePort, Slab, SlabPool } from '../io/index.ts'
 import { BURST_BYTES, HEADROOM_BYTES, SMALL_BURST_BYTES } from '../io/index.ts'
 import type { Contention, Talker } from './contention.ts'
 import { Flag, FRAME_HEADER_BYTES, FrameType, putFrameHeader, putUint32, DEFAULT_WINDOW } from './frames.ts'
@@ -69,6 +69,8 @@ export interface SendSchedulerOptions {
   readonly readSlabs: SlabPool
   /** What stashes are counted in. */
   readonly memory: MemoryShare
+  /** Shared by all connections of the process. */
+  readonly bulkBudget: BulkBudget
   readonly contention: Contention
   readonly maxQueuedControlBytes: number
   /** More control frames wait than allowed: the peer does not read. Called at most once. */
@@ -84,7 +86,7 @@ export interface SendSchedulerOptions {
  * and a small request waits behind two bursts at most, which are small ones where there are such requests. What is offered
  * within one turn of the event loop goes out in one TLS write, and while turn after turn brings more, a short one waits a little.
  */
-export class SendScheduler {
+export class SendScheduler implements BulkWaiter {
   readonly #options: SendSchedulerOptions
   readonly #port: SecurePort
   readonly #writer: FrameWriter
@@ -101,6 +103,8 @@ export class SendScheduler {
   /** What had been gathered a turn ago, and when that began: 0 where nothing waits for more. */
   #gatheredBefore = 0
   #gatheringSinceMs = 0
+  /** Turns are given again in a later turn of the loop: what all connections may move in this one is moved. */
+  #awaitsBudget = false
   #isStopped = false
   /** Our encoder's table, which it never uses, as the peer's decoder sees it. */
   #headerTable: 'unused' | 'to be emptied' | 'emptied' = 'unused'
@@ -216,6 +220,12 @@ export class SendScheduler {
     const at = source.waitsFor === 'turn' ? this.#turns.indexOf(source) : -1
     if (at >= 0) this.#turns.splice(at, 1)
     source.waitsFor = 'nothing'
+  }
+
+  /** There is a budget for turns again. While a write is under way its end gives them. */
+  goOn(): void {
+    this.#awaitsBudget = false
+    if (this.#turns.length > 0 && !this.#isWriting) this.#advance()
   }
 
   /** The peer gave credit to this stream. */
@@ -344,7 +354,7 @@ export class SendScheduler {
     this.#giveTurns()
     if (!this.#isWriting) this.#flush()
     // Those that were given a turn may have nothing to say: the next ones must not wait until they do.
-    if (this.#turns.length > 0 && this.window > 0) this.#schedule()
+    if (this.#turns.length > 0 && this.window > 0 && !this.#awaitsBudget) this.#schedule()
     if (!this.#isWriting && this.#onIdle !== undefined) {
       const onIdle = this.#onIdle
       this.#onIdle = undefined
@@ -365,7 +375,11 @@ export class SendScheduler {
     let given = this.#gatheredData
     const { isPresent } = this.#options.contention
     const burst = isPresent ? SMALL_BURST_BYTES : BURST_BYTES
-    while (given < TURNS * burst && this.window > 0) {
+    const most = TURNS * burst
+    if (given >= most || this.window <= 0 || this.#turns.length === 0) return
+    // For all of them at once: a connection that had half of them would wait as long for the rest as for all.
+    if (!this.#options.bulkBudget.take(Math.min(most - given, this.#turns.length * burst))) return this.#awaitBudget()
+    while (given < most && this.window > 0) {
       const source = this.#leastServed()
       if (source === undefined) return
       source.waitsFor = 'nothing'
@@ -376,6 +390,12 @@ export class SendScheduler {
       if (source.stash !== undefined || source.quota <= 0) this.#wait(source)
       else source.continueSending(isPresent)
     }
+  }
+
+  #awaitBudget(): void {
+    if (this.#awaitsBudget) return
+    this.#awaitsBudget = true
+    this.#options.bulkBudget.wait(this)
   }
 
   /** Takes out of the waiting the one that is next; of equals, who waits longest. Few wait: streams that send bulk. */

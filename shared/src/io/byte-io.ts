@@ -3,6 +3,7 @@ import type { Clock } from '../clock/index.ts'
 import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
 import type { PortOwner, SecurePort, TcpPort } from './byte-port.ts'
+import type { BulkBudget } from './bulk-budget.ts'
 import type { SlabPool } from './slab.ts'
 import type { SocketAddress } from '../ip/index.ts'
 
@@ -82,6 +83,8 @@ export interface ByteIo {
   readonly slabs: SlabPool
   /** Memory for one read of an application that cannot be sent at once. */
   readonly readSlabs: SlabPool
+  /** Shared by all connections of this io. */
+  readonly bulkBudget: BulkBudget
   /** Takes ownership of a bound (and possibly listening) TCP socket. Throws IoError. */
   adopt(fd: number): ListenHandle
   /**

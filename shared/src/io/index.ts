@@ -1,3 +1,4 @@
+export { BulkBudget, type BulkWaiter } from './bulk-budget.ts'
 export { BURST_BYTES, SMALL_BURST_BYTES } from './burst.ts'
 export type {
   ByteIo,

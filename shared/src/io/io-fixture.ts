@@ -110,7 +110,7 @@ export function turn(): Promise<void> {
 
 /** Waits, turn by turn, for a condition that some event of the loop will make true. */
 export async function eventually(condition: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 30_000
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`did not happen: ${what}`)
     await new Promise((resolve) => {

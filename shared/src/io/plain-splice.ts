@@ -1,7 +1,12 @@
+import type { BulkBudget, BulkWaiter } from './bulk-budget.ts'
+import { PLAIN_READ_BYTES } from './burst.ts'
 import type { Splice } from './byte-io.ts'
 import type { PortOwner, TcpPort } from './byte-port.ts'
 import { IoError, isSwallowed } from './io-error.ts'
 import type { Slab } from './slab.ts'
+
+/** Reads from this length on are bulk; messages pass without a budget. */
+const BULK_BYTES = 16_384
 
 /** Two plain TCP connections joined. Used where no tunnel is involved: passthrough. */
 export class PlainSplice implements Splice {
@@ -13,15 +18,15 @@ export class PlainSplice implements Splice {
   #isOver = false
 
   /** The two functions attach an owner to the connections A and B. */
-  constructor(attachA: (owner: PortOwner) => TcpPort, attachB: (owner: PortOwner) => TcpPort) {
+  constructor(budget: BulkBudget, attachA: (owner: PortOwner) => TcpPort, attachB: (owner: PortOwner) => TcpPort) {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.finished = promise
     // Whoever does not look at `finished` is not told; that must not end the process.
     promise.catch(() => {})
     this.#resolve = resolve
     this.#reject = reject
-    this.#a = new Side(this, attachA)
-    this.#b = new Side(this, attachB)
+    this.#a = new Side(this, budget, attachA)
+    this.#b = new Side(this, budget, attachB)
     this.#a.other = this.#b
     this.#b.other = this.#a
   }
@@ -59,16 +64,19 @@ export class PlainSplice implements Splice {
 }
 
 /** One of the two connections, and the direction that is read from it. */
-class Side implements PortOwner {
+class Side implements PortOwner, BulkWaiter {
   readonly port: TcpPort
   readonly #splice: PlainSplice
+  readonly #budget: BulkBudget
+  #awaitsBudget = false
   other: Side | undefined
   received = 0
   /** Nothing more will be read from here: its end was seen, or the other side takes nothing any more. */
   hasEnded = false
 
-  constructor(splice: PlainSplice, attach: (owner: PortOwner) => TcpPort) {
+  constructor(splice: PlainSplice, budget: BulkBudget, attach: (owner: PortOwner) => TcpPort) {
     this.#splice = splice
+    this.#budget = budget
     this.port = attach(this)
   }
 
@@ -77,9 +85,10 @@ class Side implements PortOwner {
     if (other === undefined || this.hasEnded) return
     this.received += end - start
     const result = other.port.write(slab, start, end)
-    if (result === 'taken') return
+    if (result === 'taken' && (end - start < BULK_BYTES || this.#budget.take(end - start))) return
     this.port.pause()
     if (result === 'failed') other.#lose()
+    else if (result === 'taken') this.#resume()
   }
 
   onEnd(): void {
@@ -90,13 +99,27 @@ class Side implements PortOwner {
   }
 
   onTaken(): void {
-    if (this.port.bufferedBytes === 0) this.other?.port.resume()
+    const { other } = this
+    if (other !== undefined && this.port.bufferedBytes === 0) other.#resume()
     this.#splice.settle()
+  }
+
+  goOn(): void {
+    this.#awaitsBudget = false
+    if (this.other?.port.bufferedBytes === 0) this.#resume()
   }
 
   onError(errno: string): void {
     if (isSwallowed(errno)) this.#lose()
     else this.#splice.fail(IoError.ofErrno(errno, 'copy'), true)
+  }
+
+  /** Reads on, in this turn of the loop or a later one. */
+  #resume(): void {
+    if (this.#awaitsBudget) return
+    this.#awaitsBudget = !this.#budget.take(PLAIN_READ_BYTES)
+    if (this.#awaitsBudget) this.#budget.wait(this)
+    else this.port.resume()
   }
 
   /** This connection is gone without having ended properly: an orderly end for the other one. */

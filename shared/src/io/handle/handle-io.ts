@@ -18,6 +18,7 @@ import { HandleListener } from './handle-listener.ts'
 import { HandleMemory } from './handle-memory.ts'
 import { secureHandle } from './handle-secure.ts'
 import { HandleTcp } from './handle-tcp.ts'
+import { BulkBudget } from '../bulk-budget.ts'
 import type { Bindings } from './node-bindings.ts'
 import { proveHandles } from './self-test.ts'
 
@@ -27,6 +28,7 @@ import { proveHandles } from './self-test.ts'
  */
 export class HandleIo implements ByteIo {
   readonly name = 'handle'
+  readonly bulkBudget = new BulkBudget()
   readonly #memory: HandleMemory
 
   constructor(bindings: Bindings, names?: SocketNames) {
@@ -69,6 +71,7 @@ export class HandleIo implements ByteIo {
   splice(a: TcpEnd, b: TcpEnd): Splice {
     const [left, right] = [own(a), own(b)]
     return new PlainSplice(
+      this.bulkBudget,
       (owner) => left.attachToRing(owner),
       (owner) => right.attachToRing(owner),
     )

@@ -9,6 +9,7 @@ import type {
   TcpEnd,
   TcpListener,
 } from '../byte-io.ts'
+import { BulkBudget } from '../bulk-budget.ts'
 import type { PortOwner, TcpPort } from '../byte-port.ts'
 import { closeWhenQuiet } from '../close-when-quiet.ts'
 import { IoError } from '../io-error.ts'
@@ -29,6 +30,7 @@ export class StreamIo implements ByteIo {
   readonly name = 'stream'
   readonly slabs = new SlabPool(SLAB_BYTES, MAX_IDLE_SLABS)
   readonly readSlabs = new SlabPool(READ_BYTES, MAX_IDLE_READS)
+  readonly bulkBudget = new BulkBudget()
   readonly #names: SocketNames | undefined
 
   constructor(names?: SocketNames) {
@@ -106,6 +108,7 @@ export class StreamIo implements ByteIo {
   splice(a: TcpEnd, b: TcpEnd): Splice {
     const [left, right] = [own(a), own(b)]
     return new PlainSplice(
+      this.bulkBudget,
       (owner) => left.attach(owner),
       (owner) => right.attach(owner),
     )
