@@ -29,11 +29,3 @@ export interface ConnectionHooks {
   /** With every PING of ours, while there are streams or may be. */
   onTick(): void
 }
-
-/**
- * - `open`: streams come and go.
- * - `draining`: GOAWAY was sent or received; existing streams go on, and the last one's end closes the connection.
- * - `closing`: the last frames are on their way; nothing inbound counts any more.
- * - `closed`: nothing is left but streams whose applications have yet to take what was received; Leftovers bounds how long.
- */
-export type ConnectionState = 'open' | 'draining' | 'closing' | 'closed'

@@ -1,9 +1,8 @@
-import type { Timer } from '../clock/index.ts'
 import { NumberedTable } from '../collections/index.ts'
 import type { PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
 import { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError } from './connection-error.ts'
-import type { ConnectionOptions, ConnectionState } from './connection-options.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import { Contention } from './contention.ts'
 import { Delivery } from './delivery.ts'
 import { ErrorCode, nameOfCode } from './error-code.ts'
@@ -20,13 +19,12 @@ import { ReadingTurn } from './reading-turn.ts'
 import { ResetMemory } from './reset-memory.ts'
 import { SendScheduler } from './send-scheduler.ts'
 import { encodeSettings } from './settings.ts'
+import { Shutdown, type ConnectionState } from './shutdown.ts'
 import { StreamIds } from './stream-ids.ts'
 import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.ts'
 
 /** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
 const MAX_DISCARDED_BYTES = 262_144
-
-const DRAIN_PING = Buffer.from('draining')
 
 /**
  * One HTTP/2 connection for tunnels over TLS, either role: its streams, its beginning and its end. What comes in is judged by
@@ -53,12 +51,9 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly #watch: PeerWatch
   readonly #resets: ResetMemory
   readonly #turn = new ReadingTurn()
+  readonly #shutdown: Shutdown
   readonly #lingering = new Set<TunnelStream>()
   readonly #resolveClosed: () => void
-  #state: ConnectionState = 'open'
-  /** Streams above this are refused: set by the second GOAWAY of a drain. */
-  #lastAcceptedId = MAX_STREAM_ID
-  #closeTimer: Timer | undefined
   #discardedBytes = 0
 
   constructor(options: ConnectionOptions) {
@@ -98,11 +93,24 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
         const message = `no SETTINGS, or no ACK of ours, within ${limits.settingsTimeoutMs} ms`
         this.#fail(new ConnectionError(ErrorCode.settingsTimeout, message))
       },
-      onDead: () => this.#shut('the peer does not answer PING'),
+      onDead: () => this.#shutdown.close('the peer does not answer PING'),
       onTick: () => {
         this.#lingering.forEach((stream) => stream.stopLingering())
         options.hooks.onTick()
       },
+    })
+    this.#shutdown = new Shutdown({
+      role,
+      clock,
+      closeTimeoutMs: limits.closeTimeoutMs,
+      send: this.send,
+      ids: this.ids,
+      streams: this.streams,
+      endPort: () => port.end(),
+      loseStreams: (why) => this.#loseStreams(why),
+      onClosing: () => this.#watch.stop(),
+      onClosed: (why) => this.#release(why),
+      onChange: () => options.hooks.onChange(),
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise
@@ -111,7 +119,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   get state(): ConnectionState {
-    return this.#state
+    return this.#shutdown.state
   }
 
   /** The peer's SETTINGS have come. */
@@ -154,31 +162,21 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   /** Graceful end: no new streams, the last one's end closes the connection. Idempotent. */
   drain(): void {
-    if (this.#state !== 'open') return
-    this.#state = 'draining'
-    if (this.role === 'client') this.send.goaway(0, ErrorCode.noError)
-    else {
-      // Two phases (RFC 9113 §6.8): first a warning, then, when the peer has certainly seen it, the last stream that counts.
-      this.send.goaway(MAX_STREAM_ID, ErrorCode.noError)
-      this.send.frame(FrameType.ping, 0, 0, DRAIN_PING)
-      this.#closeTimer = this.#options.clock.after(this.limits.closeTimeoutMs, () => this.#refuseFurtherStreams())
-    }
-    this.#options.hooks.onChange()
-    this.#closeIfDrained()
+    this.#shutdown.drain()
   }
 
   /** Ends everything at once; open tunnels end with `reason`. Idempotent. */
   destroy(reason?: HboneError): void {
     for (const stream of this.streams.list()) stream.abort(reason)
-    this.#shut('the connection was ended on this side')
+    this.#shutdown.close('the connection was ended on this side')
   }
 
   // ---- SecureOwner
 
   onBytes(slab: Slab, start: number, end: number, more: boolean): void {
-    if (this.#state === 'closing' || this.#state === 'closed') {
+    if (this.#shutdown.isClosing) {
       this.#discardedBytes += end - start
-      if (this.#discardedBytes > MAX_DISCARDED_BYTES) this.#shut('the peer sends on after the end')
+      if (this.#discardedBytes > MAX_DISCARDED_BYTES) this.#shutdown.close('the peer sends on after the end')
       return
     }
     try {
@@ -204,8 +202,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onClosed(why: string | undefined): void {
-    this.delivery.flushAll()
-    this.#shut(why === undefined ? 'the peer closed the connection' : `the connection was lost: ${why}`)
+    this.#shutdown.close(why === undefined ? 'the peer closed the connection' : `the connection was lost: ${why}`)
   }
 
   // ---- FrameHost
@@ -233,21 +230,17 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   onPingAnswer(payload: Buffer): void {
-    if (payload.equals(DRAIN_PING) && this.#isWarning) this.#refuseFurtherStreams()
-    else if (!this.#watch.pingAnswered(payload)) this.guard.idleFrame()
+    if (!this.#shutdown.pingAnswered(payload) && !this.#watch.pingAnswered(payload)) this.guard.idleFrame()
   }
 
   onGoaway(lastStreamId: number, h2Code: number): void {
     this.guard.idleFrame()
-    if (this.#state === 'open') this.#state = 'draining'
-    this.#lastAcceptedId = Math.min(this.#lastAcceptedId, this.role === 'server' ? this.ids.highest : MAX_STREAM_ID)
-    if (this.role === 'client') {
-      for (const stream of this.streams.list()) {
-        if (stream.id > lastStreamId) stream.lose(`the peer is going away: ${nameOfCode(h2Code)}`, true)
-      }
+    // Before streams are lost: whoever opens them anew must not do so here.
+    this.#shutdown.peerDrains()
+    if (this.role === 'server') return
+    for (const stream of this.streams.list()) {
+      if (stream.id > lastStreamId) stream.lose(`the peer is going away: ${nameOfCode(h2Code)}`, true)
     }
-    this.#options.hooks.onChange()
-    this.#closeIfDrained()
   }
 
   wasReset(streamId: number): boolean {
@@ -278,7 +271,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const wasAbove = this.heldBytes > maxHeldBytes
     this.heldBytes += change
     this.#options.memory.changed(change)
-    if (wasAbove && this.heldBytes <= maxHeldBytes && this.#state !== 'closed') this.#dispatch.onRoom()
+    if (wasAbove && this.heldBytes <= maxHeldBytes && this.#shutdown.state !== 'closed') this.#dispatch.onRoom()
   }
 
   attach(end: TcpEnd, owner: PortOwner): TcpPort {
@@ -298,8 +291,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     if (!this.streams.delete(stream.id)) return
     this.#lingering.delete(stream)
     this.#options.hooks.onChange()
-    if (this.#state === 'closed') this.#settle()
-    else this.#closeIfDrained()
+    if (this.#shutdown.state === 'closed') this.#settle()
+    else this.#shutdown.closeIfDrained()
   }
 
   // ---- streams
@@ -325,7 +318,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       throw new ConnectionError(code, `HEADERS on stream ${streamId}, which is closed`)
     }
     this.ids.open(streamId)
-    if (streamId > this.#lastAcceptedId || this.streams.size >= this.limits.maxConcurrentStreams) {
+    if (!this.#shutdown.admits(streamId) || this.streams.size >= this.limits.maxConcurrentStreams) {
       // Costs the peer as much as a stream that it resets itself.
       this.guard.peerReset(false)
       this.#dropHeaders(tooLarge)
@@ -362,57 +355,24 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   // ---- the end
 
-  /** A server between the two phases of its drain. */
-  get #isWarning(): boolean {
-    return this.role === 'server' && this.#state === 'draining' && this.#lastAcceptedId === MAX_STREAM_ID
-  }
-
-  #refuseFurtherStreams(): void {
-    if (!this.#isWarning) return
-    this.#closeTimer?.cancel()
-    this.#lastAcceptedId = this.ids.highest
-    this.send.goaway(this.#lastAcceptedId, ErrorCode.noError)
-    this.#closeIfDrained()
-  }
-
-  #closeIfDrained(): void {
-    if (this.#state !== 'draining' || this.streams.size > 0) return
-    // A server first lets the peer learn that it is draining: requests may be on their way.
-    if (!this.#isWarning) this.#close()
-  }
-
-  /** RFC 9113 §5.4.1: GOAWAY, then the end, whatever the peer does. */
   #fail(error: ConnectionError): void {
-    if (this.#state === 'closing' || this.#state === 'closed') return
+    if (this.#shutdown.isClosing) return
     this.#options.log.debug(`HBONE connection ended: ${error.message}`, { code: nameOfCode(error.h2Code) })
-    this.#state = 'closing'
-    this.delivery.flushAll()
-    for (const stream of this.streams.list()) stream.lose(`connection error: ${error.message}`)
-    this.send.goaway(this.role === 'server' ? this.ids.highest : 0, error.h2Code)
-    this.#close()
+    this.#shutdown.fail(error.h2Code, `connection error: ${error.message}`)
   }
 
-  /** Writes what waits, says goodbye, and gives the peer a moment to read it. */
-  #close(): void {
-    const { clock, hooks, limits } = this.#options
-    this.#state = 'closing'
-    this.#watch.stop()
-    this.#closeTimer?.cancel()
-    this.#closeTimer = clock.after(limits.closeTimeoutMs, () => this.#shut('closed'))
-    this.send.finish(() => this.#port.end())
-    hooks.onChange()
-  }
-
-  /** The connection is over: everything that belongs to it is released. */
-  #shut(why: string): void {
-    if (this.#state === 'closed') return
-    this.#state = 'closed'
-    this.#watch.stop()
-    this.#closeTimer?.cancel()
-    this.#port.destroy()
-    this.send.stop()
+  /** What was received completely still reaches the applications. */
+  #loseStreams(why: string): void {
     this.delivery.flushAll()
     for (const stream of this.streams.list()) stream.lose(why)
+  }
+
+  /** Everything that belongs to it. */
+  #release(why: string): void {
+    this.#watch.stop()
+    this.#port.destroy()
+    this.send.stop()
+    this.#loseStreams(why)
     this.#options.hooks.onChange()
     this.#settle()
   }

@@ -112,7 +112,7 @@ export function reset(streamId: number, h2Code: number): Buffer {
   return frame(FrameType.rstStream, 0, streamId, payload)
 }
 
-function frame(type: number, flags: number, streamId: number, payload: Buffer): Buffer {
+export function frame(type: number, flags: number, streamId: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(FRAME_HEADER_BYTES)
   header.writeUIntBE(payload.length, 0, 3)
   header.writeUInt8(type, 3)
