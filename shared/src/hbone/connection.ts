@@ -1,7 +1,7 @@
 import { NumberedTable } from '../collections/index.ts'
 import type { PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
 import { AbuseGuard } from './abuse-guard.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionError, violation } from './connection-error.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Contention } from './contention.ts'
 import { Delivery } from './delivery.ts'
@@ -9,9 +9,9 @@ import { ErrorCode, nameOfCode } from './error-code.ts'
 import { FrameDispatch, type FrameHost } from './frame-dispatch.ts'
 import { FrameReader } from './frame-reader.ts'
 import { CLIENT_PREFACE, FrameType, MAX_STREAM_ID } from './frames.ts'
+import type { ReceivedHeaders } from './header-assembly.ts'
 import { faultOfTrailers } from './header-list.ts'
 import type { HboneError } from './hbone-error.ts'
-import type { HeaderField } from './hpack/index.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { PeerWatch } from './peer-watch.ts'
@@ -207,12 +207,13 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   // ---- FrameHost
 
-  onHeaders(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
+  onHeaders(received: ReceivedHeaders): void {
+    const { streamId, tooLarge } = received
     const stream = this.streams.get(streamId)
-    if (stream !== undefined) this.#onMoreHeaders(stream, fields, endStream, tooLarge)
-    else if (this.role === 'server') this.#onRequest(streamId, fields, endStream, tooLarge)
+    if (stream !== undefined) this.#onMoreHeaders(stream, received)
+    else if (this.role === 'server') this.#onRequest(received)
     else if (this.ids.isIdle(streamId)) {
-      throw new ConnectionError(ErrorCode.protocolError, `HEADERS on stream ${streamId}, which was not opened`)
+      throw violation(`HEADERS on stream ${streamId}, which was not opened`)
     } else {
       // The answer to a stream that we have given up: one for each is ordinary, many more are not.
       this.guard.lateAnswer()
@@ -303,8 +304,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     return stream
   }
 
-  #onRequest(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
-    if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocolError, `a client opens stream ${streamId}`)
+  #onRequest({ streamId, fields, endStream, tooLarge }: ReceivedHeaders): void {
+    if (streamId % 2 === 0) throw violation(`a client opens stream ${streamId}`)
     if (streamId <= this.ids.highest) {
       if (this.#resets.has(streamId)) {
         // Trailers, perhaps, sent before our reset was read: once for a stream.
@@ -336,7 +337,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   /** The response on a client; trailers otherwise, of which only the end matters here. */
-  #onMoreHeaders(stream: TunnelStream, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void {
+  #onMoreHeaders(stream: TunnelStream, { fields, endStream, tooLarge }: ReceivedHeaders): void {
     const isResponse = this.role === 'client' && stream.head !== undefined
     if (stream.remoteEnded) this.#breakOff(stream, ErrorCode.streamClosed)
     else if (tooLarge) this.#breakOff(stream, ErrorCode.enhanceYourCalm)

@@ -1,14 +1,14 @@
 import type { NumberedTable } from '../collections/index.ts'
 import type { Slab } from '../io/index.ts'
 import type { AbuseGuard } from './abuse-guard.ts'
-import { ConnectionError } from './connection-error.ts'
+import { ConnectionError, violation, wrongSize } from './connection-error.ts'
 import type { Contention } from './contention.ts'
 import type { Delivery } from './delivery.ts'
 import { ErrorCode } from './error-code.ts'
-import { DEFAULT_WINDOW, Flag, FrameType, MAX_WINDOW } from './frames.ts'
+import { DEFAULT_WINDOW, Flag, FrameType, MAX_WINDOW, PRIORITY_BYTES } from './frames.ts'
 import type { FrameSink } from './frame-reader.ts'
 import { ReceiveWindow } from './flow-control.ts'
-import { HpackDecoder, HpackError, type HeaderField } from './hpack/index.ts'
+import { HeaderAssembly, type ReceivedHeaders } from './header-assembly.ts'
 import type { HboneLimits } from './limits.ts'
 import type { SendScheduler } from './send-scheduler.ts'
 import { HEADER_TABLE_BYTES, PeerSettings } from './settings.ts'
@@ -17,9 +17,6 @@ import type { TunnelStream } from './tunnel-stream.ts'
 
 /** A SETTINGS frame longer than this has nothing to say. */
 const MAX_SETTINGS_BYTES = 6 * 64
-
-/** The fields of PRIORITY, also at the start of HEADERS with that flag. */
-const PRIORITY_BYTES = 5
 
 /** What of a GOAWAY is read; debug data is not. */
 const GOAWAY_BYTES = 8
@@ -41,19 +38,11 @@ export interface FrameHost {
   /** DATA on such a stream. Throws where it is more than can have been under way. */
   lateData(streamId: number, length: number, endStream: boolean): void
   resetStream(streamId: number, h2Code: number): void
-  /** A complete header list on a stream; `tooLarge` when it was above our limit. */
-  onHeaders(streamId: number, fields: HeaderField[], endStream: boolean, tooLarge: boolean): void
+  onHeaders(headers: ReceivedHeaders): void
   onSettings(): void
   onSettingsAck(): void
   onPingAnswer(payload: Buffer): void
   onGoaway(lastStreamId: number, h2Code: number): void
-}
-
-interface HeaderBlock {
-  readonly streamId: number
-  readonly endStream: boolean
-  readonly fragments: Buffer[]
-  bytes: number
 }
 
 /**
@@ -62,15 +51,10 @@ interface HeaderBlock {
  */
 export class FrameDispatch implements FrameSink {
   readonly #host: FrameHost
-  readonly #hpack: HpackDecoder
+  readonly #headers: HeaderAssembly
   readonly #window: ReceiveWindow
-  readonly #maxHeaderBytes: number
   readonly peer: PeerSettings
   hasSettings = false
-  /** Octets of header blocks decoded. */
-  headerBytes = 0
-  /** The header block that CONTINUATION must go on with before anything else. */
-  #block: HeaderBlock | undefined
   /** The stream of the DATA frame being received; undefined where nobody wants it. */
   #stream: TunnelStream | undefined
   #dataFlags = 0
@@ -80,9 +64,9 @@ export class FrameDispatch implements FrameSink {
   constructor(host: FrameHost) {
     this.#host = host
     this.peer = new PeerSettings(host.role)
-    this.#maxHeaderBytes =
-      host.role === 'server' ? host.limits.maxRequestHeaderBytes : host.limits.maxResponseHeaderBytes
-    this.#hpack = new HpackDecoder({ maxTableSize: HEADER_TABLE_BYTES, maxHeaderListBytes: this.#maxHeaderBytes })
+    const { maxRequestHeaderBytes, maxResponseHeaderBytes, maxContinuations } = host.limits
+    const maxHeaderBytes = host.role === 'server' ? maxRequestHeaderBytes : maxResponseHeaderBytes
+    this.#headers = new HeaderAssembly({ maxHeaderBytes, maxContinuations })
     // The protocol's own 65,535 cannot be taken back.
     this.#window = new ReceiveWindow(Math.max(host.limits.connectionWindowBytes, DEFAULT_WINDOW))
   }
@@ -90,6 +74,11 @@ export class FrameDispatch implements FrameSink {
   /** What the peer is told at the start, beyond SETTINGS: the connection window has no setting. May be 0. */
   get initialCredit(): number {
     return Math.max(this.#host.limits.connectionWindowBytes - DEFAULT_WINDOW, 0)
+  }
+
+  /** Octets of header blocks decoded. */
+  get headerBytes(): number {
+    return this.#headers.decodedBytes
   }
 
   /** Applications took data: the credit withheld while too much was held may go out now. */
@@ -103,7 +92,8 @@ export class FrameDispatch implements FrameSink {
     if (!this.hasSettings && (type !== FrameType.settings || (flags & Flag.ack) !== 0)) {
       throw violation('the first frame is not SETTINGS')
     }
-    if (this.#block !== undefined && (type !== FrameType.continuation || streamId !== this.#block.streamId)) {
+    const { openStreamId } = this.#headers
+    if (openStreamId !== undefined && (type !== FrameType.continuation || streamId !== openStreamId)) {
       throw violation('a header block is interrupted')
     }
     switch (type) {
@@ -112,13 +102,10 @@ export class FrameDispatch implements FrameSink {
         return 0
       case FrameType.headers:
         needStream(type, streamId)
-        // Too small for the fields that its flags announce (§4.2); padding that leaves too little is judged later (§6.2).
-        if (length < mandatoryBytes(flags)) throw wrongSize(type, length)
-        this.#admitBlockBytes(length)
+        this.#headers.admitHeaders(flags, length)
         return length
       case FrameType.continuation:
-        if (this.#block === undefined) throw violation('CONTINUATION without HEADERS')
-        this.#admitBlockBytes(this.#block.bytes + length)
+        this.#headers.admitContinuation(length)
         return length
       case FrameType.priority:
         needStream(type, streamId)
@@ -234,8 +221,8 @@ export class FrameDispatch implements FrameSink {
   // ---- all other frames
 
   onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
-    if (type === FrameType.headers) this.#onHeaders(flags, streamId, payload)
-    else if (type === FrameType.continuation) this.#onContinuation(flags, payload)
+    if (type === FrameType.headers) this.#onBlock(this.#headers.headers(flags, streamId, payload))
+    else if (type === FrameType.continuation) this.#onBlock(this.#headers.continuation(flags, payload))
     else if (type === FrameType.rstStream) this.#onReset(streamId, payload.readUInt32BE(0))
     else if (type === FrameType.windowUpdate) this.#onWindowUpdate(streamId, payload.readUInt32BE(0) & MAX_WINDOW)
     else if (type === FrameType.settings) this.#onSettings(flags, payload)
@@ -244,51 +231,8 @@ export class FrameDispatch implements FrameSink {
       this.#host.onGoaway(payload.readUInt32BE(0) & MAX_WINDOW, payload.readUInt32BE(4))
   }
 
-  #onHeaders(flags: number, streamId: number, payload: Buffer): void {
-    const endStream = (flags & Flag.endStream) !== 0
-    let start = 0
-    let padding = 0
-    if ((flags & Flag.padded) !== 0) padding = payload[start++] ?? 0
-    if ((flags & Flag.priority) !== 0) start += PRIORITY_BYTES
-    const end = payload.length - padding
-    if (start > end) throw violation('padding longer than its frame')
-    if ((flags & Flag.endHeaders) !== 0) this.#decode(streamId, payload.subarray(start, end), endStream)
-    else {
-      // The payload is lent: a block that goes on is copied.
-      this.#block = { streamId, endStream, fragments: [Buffer.from(payload.subarray(start, end))], bytes: end - start }
-    }
-  }
-
-  #onContinuation(flags: number, payload: Buffer): void {
-    const block = this.#block
-    if (block === undefined) return
-    block.fragments.push(Buffer.from(payload))
-    block.bytes += payload.length
-    if ((flags & Flag.endHeaders) !== 0) {
-      this.#block = undefined
-      this.#decode(block.streamId, Buffer.concat(block.fragments), block.endStream)
-    } else if (block.fragments.length > this.#host.limits.maxContinuations) {
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, 'a header block in too many pieces')
-    }
-  }
-
-  #admitBlockBytes(bytes: number): void {
-    // 256 + 5: padding and priority fields that may surround the block.
-    if (bytes > this.#maxHeaderBytes + 261)
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, `a header block of ${bytes} bytes`)
-  }
-
-  /** Decoded whatever becomes of the stream: the compression state is the connection's. */
-  #decode(streamId: number, block: Buffer, endStream: boolean): void {
-    this.headerBytes += block.length
-    try {
-      const { headers, tooLarge } = this.#hpack.decode(block)
-      this.#host.onHeaders(streamId, headers, endStream, tooLarge)
-    } catch (error) {
-      if (!(error instanceof HpackError)) throw error
-      const code = error.code === 'header-list-too-large' ? ErrorCode.enhanceYourCalm : ErrorCode.compressionError
-      throw new ConnectionError(code, error.message)
-    }
+  #onBlock(received: ReceivedHeaders | undefined): void {
+    if (received !== undefined) this.#host.onHeaders(received)
   }
 
   #onReset(streamId: number, h2Code: number): void {
@@ -356,19 +300,6 @@ export class FrameDispatch implements FrameSink {
     this.#host.guard.answerOwed()
     this.#host.send.frame(FrameType.ping, Flag.ack, 0, payload)
   }
-}
-
-function violation(what: string): ConnectionError {
-  return new ConnectionError(ErrorCode.protocolError, what)
-}
-
-function wrongSize(type: number, length: number): ConnectionError {
-  return new ConnectionError(ErrorCode.frameSizeError, `a frame of type ${type} with ${length} bytes`)
-}
-
-/** What HEADERS with these flags have at least, before padding and the block. */
-function mandatoryBytes(flags: number): number {
-  return ((flags & Flag.padded) === 0 ? 0 : 1) + ((flags & Flag.priority) === 0 ? 0 : PRIORITY_BYTES)
 }
 
 function needStream(type: number, streamId: number): void {

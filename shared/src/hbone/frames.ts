@@ -27,6 +27,9 @@ export const MAX_WINDOW = 0x7fff_ffff
 export const DEFAULT_MAX_FRAME_BYTES = 16_384
 export const LARGEST_MAX_FRAME_BYTES = 0xff_ffff
 
+/** The fields of PRIORITY, also at the start of HEADERS with that flag. */
+export const PRIORITY_BYTES = 5
+
 export const MAX_STREAM_ID = 0x7fff_ffff
 
 /** Byte by byte: several times faster than DataView or writeUInt32BE for so few bytes on the hot path. */
