@@ -1,24 +1,18 @@
 import { IoError, isSwallowed, type PortOwner, type Slab, type TcpEnd, type TcpPort } from '../io/index.ts'
 import { ByteQueue, HeapSlab } from '../io/index.ts'
 import type { HeaderField } from './hpack/index.ts'
-import type { Delivery, DeliveryTarget } from './delivery.ts'
+import type { DeliveryTarget } from './delivery.ts'
 import { ErrorCode, nameOfCode } from './error-code.ts'
-import { ReceiveWindow } from './flow-control.ts'
-import { FrameType } from './frames.ts'
 import { HboneError } from './hbone-error.ts'
 import type { Leftover, Leftovers } from './leftovers.ts'
+import { ReceiveCredit, type CreditHost } from './receive-credit.ts'
 import type { Stash } from './stash.ts'
 import { FIRST_QUOTA_BYTES, type SendScheduler, type SendSource } from './send-scheduler.ts'
 
 /** What a stream needs of its connection. */
-export interface StreamHost {
+export interface StreamHost extends CreditHost {
   readonly send: SendScheduler
-  readonly delivery: Delivery
   readonly leftovers: Leftovers
-  /** What the peer should have under way on one stream at present. */
-  readonly windowBytes: number
-  /** Bytes received for applications that did not take them yet changed by so many. */
-  held(change: number): void
   attach(end: TcpEnd, owner: PortOwner): TcpPort
   /** The stream is over and takes no place any more. */
   remove(stream: TunnelStream): void
@@ -73,14 +67,12 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   /** The application sent FIN (or is gone); END_STREAM follows when the stash is sent. */
   #appHasEnded = false
   #localEnded = false
-  #remoteEnded = false
   #isOver = false
   #hasLingered = false
   /** Reset, by either side, or its connection is gone: nothing but the application can end it. */
   #peerHasLeft = false
   #failure: HboneError | IoError | undefined
-  readonly #receiveWindow: ReceiveWindow
-  #held = 0
+  readonly #credit: ReceiveCredit
   /** Received before the application was attached; the stream window bounds it. */
   #early: ByteQueue | undefined
   /** Of what the application has yet to take, these first bytes did not come from the peer. */
@@ -92,7 +84,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.id = id
     this.sendWindow = sendWindow
     this.served = host.send.level
-    this.#receiveWindow = new ReceiveWindow(receiveWindowBytes)
+    this.#credit = new ReceiveCredit(host, id, receiveWindowBytes)
   }
 
   get canSend(): boolean {
@@ -101,7 +93,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   /** END_STREAM or a reset was received. */
   get remoteEnded(): boolean {
-    return this.#remoteEnded
+    return this.#credit.hasEnded
   }
 
   get isOver(): boolean {
@@ -110,7 +102,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   /** Received and not yet taken by the application. */
   get heldBytes(): number {
-    return this.#held
+    return this.#credit.heldBytes
   }
 
   /** Changes whenever the application's kernel takes some of it. */
@@ -158,7 +150,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#early = undefined
     for (let chunk = early?.shift(); chunk !== undefined; chunk = early?.shift())
       this.#writeToApp(new HeapSlab(chunk), 0, chunk.length)
-    if (this.#remoteEnded && !this.#localEnded) this.#app?.end()
+    if (this.remoteEnded && !this.#localEnded) this.#app?.end()
     this.#settle()
     return promise
   }
@@ -179,7 +171,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   onTaken(bytes: number): void {
     const ownBytes = Math.min(this.#preludeBytes, bytes)
     this.#preludeBytes -= ownBytes
-    this.#credit(bytes - ownBytes)
+    this.#credit.taken(bytes - ownBytes)
     this.#settle()
   }
 
@@ -204,18 +196,18 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   /** A DATA frame of `length` bytes, padding included, begins. False when the peer exceeds the window. */
   receive(length: number): boolean {
     this.hasCarriedData ||= length > 0
-    return this.#receiveWindow.receive(length)
+    return this.#credit.receive(length)
   }
 
   /** Bytes of a frame that carry no data (padding) need no application to take them. */
   receivePadding(length: number): void {
-    this.#announce(this.#receiveWindow.release(length, this.#host.windowBytes))
+    this.#credit.release(length)
   }
 
   deliver(slab: Slab, start: number, end: number): void {
     const length = end - start
     if (this.#isOver) return
-    this.#hold(length)
+    this.#credit.hold(length)
     if (this.#appState === 'attached') this.#writeToApp(slab, start, end)
     else if (this.#appState === 'none') {
       this.#early ??= new ByteQueue()
@@ -224,8 +216,8 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   }
 
   receiveEnd(): void {
-    if (this.#remoteEnded) return
-    this.#remoteEnded = true
+    if (this.remoteEnded) return
+    this.#credit.end()
     // When our direction has ended too, closing says FIN with one call less.
     if (!this.#localEnded) this.#app?.end()
     this.#settle()
@@ -237,27 +229,25 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     const unprocessed = h2Code === ErrorCode.refusedStream
     const error = new HboneError('h2', `the peer reset the stream: ${nameOfCode(h2Code)}`, { unprocessed })
     if (!isEnd || this.head !== undefined) {
-      this.#remoteEnded = this.#localEnded = true
       this.#fail(error)
       return
     }
     this.#dropStash()
     this.#localEnded = true
-    this.#remoteEnded = true
+    this.#credit.end()
     this.#peerHasLeft = true
     this.#settle()
   }
 
   /** The connection is gone, or (`unprocessed`) the peer said by GOAWAY that it never looked at this stream. */
   lose(why: string, unprocessed = false): void {
-    const hasEnded = this.#localEnded && this.#remoteEnded
+    const hasEnded = this.#localEnded && this.remoteEnded
     if (hasEnded && this.head === undefined) {
       // What was received completely still reaches the application.
       this.#peerHasLeft = true
       this.#settle()
       return
     }
-    this.#localEnded = this.#remoteEnded = true
     this.#fail(new HboneError('h2', why, { unprocessed }))
   }
 
@@ -290,7 +280,8 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.head = undefined
     this.#sendReset(h2Code)
     this.#dropStash()
-    this.#localEnded = this.#remoteEnded = this.#peerHasLeft = true
+    this.#localEnded = this.#peerHasLeft = true
+    this.#credit.end()
     if (this.#appState === 'none') this.#complete()
     else this.#settle()
   }
@@ -301,8 +292,8 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
    */
   decline(): void {
     this.head = undefined
-    if (this.#remoteEnded && !this.#localEnded) this.#host.send.endStream(this.id)
-    if (this.#remoteEnded) this.#localEnded = true
+    if (this.remoteEnded && !this.#localEnded) this.#host.send.endStream(this.id)
+    if (this.remoteEnded) this.#localEnded = true
     this.reset(ErrorCode.cancel)
   }
 
@@ -320,7 +311,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   #writeToApp(slab: Slab, start: number, end: number): void {
     const result = this.#app?.write(slab, start, end)
     this.bytesToApp += end - start
-    if (result === 'taken') this.#credit(end - start)
+    if (result === 'taken') this.#credit.taken(end - start)
     else if (result === 'failed') this.#loseApp()
   }
 
@@ -338,7 +329,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#appHasEnded = true
     this.#app?.close()
     this.#app = undefined
-    this.#hold(-this.#held)
+    this.#credit.drop()
     if (this.stash === undefined) this.#endSending()
     this.#settle()
     if (!this.#isOver) this.#host.linger(this)
@@ -348,7 +339,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   #settle(): void {
     if (this.#isOver || !this.#localEnded) return
     if (this.#appState === 'gone') this.#finished?.resolve()
-    if (!this.#remoteEnded || this.#appState === 'none') return
+    if (!this.remoteEnded || this.#appState === 'none') return
     if ((this.#app?.bufferedBytes ?? 0) === 0) this.#complete()
     else if (this.#peerHasLeft) this.#host.leftovers.add(this)
   }
@@ -365,7 +356,8 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#isOver = true
     this.#failure = error
     if (h2Code !== undefined) this.#sendReset(h2Code)
-    this.#localEnded = this.#remoteEnded = true
+    this.#localEnded = true
+    this.#credit.end()
     // RST to the application where bytes may be missing: FIN would pass the torn stream off as a complete one.
     this.#app?.close(resetApp)
     this.#release()
@@ -379,7 +371,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#app = undefined
     this.#dropStash()
     this.#early = undefined
-    this.#hold(-this.#held)
+    this.#credit.drop()
     if (this.#peerHasLeft) this.#host.leftovers.remove(this)
     this.#host.remove(this)
   }
@@ -392,22 +384,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   }
 
   #sendReset(h2Code: number): void {
-    if (this.#localEnded && this.#remoteEnded) return
+    if (this.#localEnded && this.remoteEnded) return
     this.#host.sendReset(this.id, h2Code)
-  }
-
-  #credit(bytes: number): void {
-    this.#hold(-bytes)
-    this.#announce(this.#receiveWindow.release(bytes, this.#host.windowBytes))
-  }
-
-  #announce(credit: number): void {
-    if (credit > 0 && !this.#remoteEnded) this.#host.send.numberFrame(FrameType.windowUpdate, this.id, credit)
-  }
-
-  #hold(change: number): void {
-    if (change === 0) return
-    this.#held += change
-    this.#host.held(change)
   }
 }
