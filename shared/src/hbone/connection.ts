@@ -1,4 +1,3 @@
-import { NumberedTable } from '../collections/index.ts'
 import type { PortOwner, SecureOwner, SecurePort, Slab, TcpEnd, TcpPort } from '../io/index.ts'
 import { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError, violation } from './connection-error.ts'
@@ -16,11 +15,10 @@ import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { ReadingTurn } from './reading-turn.ts'
-import { ResetMemory } from './reset-memory.ts'
 import { SendScheduler } from './send-scheduler.ts'
 import { encodeSettings } from './settings.ts'
 import { Shutdown, type ConnectionState } from './shutdown.ts'
-import { StreamIds } from './stream-ids.ts'
+import { StreamTable } from './stream-table.ts'
 import { TunnelStream, type StreamHead, type StreamHost } from './tunnel-stream.ts'
 
 /** After an error, this much more is read and dropped so that the peer can read our GOAWAY; then the connection is cut. */
@@ -38,21 +36,16 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   readonly contention = new Contention()
   readonly delivery = new Delivery()
   readonly leftovers: Leftovers
-  /** At most maxConcurrentStreams (server), or what the peer allows (client). */
-  readonly streams = new NumberedTable<TunnelStream>()
+  readonly streams: StreamTable
   /** Resolves, never rejects, when the connection is closed and every stream has ended. */
   readonly closed: Promise<void>
-  heldBytes = 0
-  readonly ids = new StreamIds()
   readonly #options: ConnectionOptions
   readonly #port: SecurePort
   readonly #dispatch: FrameDispatch
   readonly #reader: FrameReader
   readonly #watch: PeerWatch
-  readonly #resets: ResetMemory
   readonly #turn = new ReadingTurn()
   readonly #shutdown: Shutdown
-  readonly #lingering = new Set<TunnelStream>()
   readonly #resolveClosed: () => void
   #discardedBytes = 0
 
@@ -64,7 +57,6 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     this.leftovers = options.leftovers
     this.#port = port
     this.guard = new AbuseGuard(limits, clock)
-    this.#resets = new ResetMemory(limits.streamWindowBytes)
     this.send = new SendScheduler({
       clock,
       port,
@@ -79,6 +71,16 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
           this.#fail(new ConnectionError(ErrorCode.enhanceYourCalm, 'the peer makes us answer and does not read')),
         ),
       onDataFrame: () => this.guard.earnWindowUpdates(),
+    })
+    this.streams = new StreamTable({
+      streamWindowBytes: limits.streamWindowBytes,
+      maxHeldBytes: limits.maxHeldBytes,
+      send: this.send,
+      memory: options.memory,
+      onRemoved: () => this.#streamRemoved(),
+      onRoom: () => {
+        if (this.state !== 'closed') this.#dispatch.onRoom()
+      },
     })
     this.#dispatch = new FrameDispatch(this)
     this.#reader = new FrameReader(this.#dispatch, {
@@ -95,7 +97,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       },
       onDead: () => this.#shutdown.close('the peer does not answer PING'),
       onTick: () => {
-        this.#lingering.forEach((stream) => stream.stopLingering())
+        this.streams.tick()
         options.hooks.onTick()
       },
     })
@@ -104,7 +106,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       clock,
       closeTimeoutMs: limits.closeTimeoutMs,
       send: this.send,
-      ids: this.ids,
+      ids: this.streams.ids,
       streams: this.streams,
       endPort: () => port.end(),
       loseStreams: (why) => this.#loseStreams(why),
@@ -133,9 +135,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   /** Memory held for the peer: frames to be written and bytes that applications have yet to take. */
   get bufferedBytes(): number {
-    let bytes = this.send.bufferedBytes
-    for (const stream of this.streams.list()) bytes += stream.bufferedBytes
-    return bytes
+    return this.send.bufferedBytes + this.streams.bufferedBytes
   }
 
   /** Sends our preface and begins to read. Once. */
@@ -150,7 +150,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   /** Client: begins a stream; the caller checks that the connection is open and the peer takes one more. */
   open(head: StreamHead, block: Buffer): TunnelStream {
-    const id = this.ids.next()
+    const id = this.streams.ids.next()
     this.guard.streamOpened()
     const stream = this.#addStream(id)
     stream.head = head
@@ -212,7 +212,7 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     const stream = this.streams.get(streamId)
     if (stream !== undefined) this.#onMoreHeaders(stream, received)
     else if (this.role === 'server') this.#onRequest(received)
-    else if (this.ids.isIdle(streamId)) {
+    else if (this.streams.ids.isIdle(streamId)) {
       throw violation(`HEADERS on stream ${streamId}, which was not opened`)
     } else {
       // The answer to a stream that we have given up: one for each is ordinary, many more are not.
@@ -244,21 +244,6 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     }
   }
 
-  wasReset(streamId: number): boolean {
-    return this.#resets.has(streamId)
-  }
-
-  lateData(streamId: number, length: number, endStream: boolean): void {
-    if (!this.#resets.takeData(streamId, length, endStream))
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, 'the peer sends on after the reset of a stream')
-  }
-
-  resetStream(streamId: number, h2Code: number): void {
-    const stream = this.streams.get(streamId)
-    if (stream === undefined) this.sendReset(streamId, h2Code)
-    else stream.breakOff(h2Code)
-  }
-
   // ---- StreamHost
 
   get windowBytes(): number {
@@ -267,33 +252,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
     return Math.min(streamWindowBytes, contendedWindowBytes * Math.max(1, this.#watch.roundTripMs))
   }
 
-  held(change: number): void {
-    const { maxHeldBytes } = this.limits
-    const wasAbove = this.heldBytes > maxHeldBytes
-    this.heldBytes += change
-    this.#options.memory.changed(change)
-    if (wasAbove && this.heldBytes <= maxHeldBytes && this.#shutdown.state !== 'closed') this.#dispatch.onRoom()
-  }
-
   attach(end: TcpEnd, owner: PortOwner): TcpPort {
     return this.#options.io.attach(end, owner)
-  }
-
-  sendReset(streamId: number, h2Code: number): void {
-    this.#resets.add(streamId)
-    this.send.numberFrame(FrameType.rstStream, streamId, h2Code)
-  }
-
-  linger(stream: TunnelStream): void {
-    this.#lingering.add(stream)
-  }
-
-  remove(stream: TunnelStream): void {
-    if (!this.streams.delete(stream.id)) return
-    this.#lingering.delete(stream)
-    this.#options.hooks.onChange()
-    if (this.#shutdown.state === 'closed') this.#settle()
-    else this.#shutdown.closeIfDrained()
   }
 
   // ---- streams
@@ -306,8 +266,8 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
 
   #onRequest({ streamId, fields, endStream, tooLarge }: ReceivedHeaders): void {
     if (streamId % 2 === 0) throw violation(`a client opens stream ${streamId}`)
-    if (streamId <= this.ids.highest) {
-      if (this.#resets.has(streamId)) {
+    if (streamId <= this.streams.ids.highest) {
+      if (this.streams.wasReset(streamId)) {
         // Trailers, perhaps, sent before our reset was read: once for a stream.
         this.guard.idleFrame()
         this.#dropHeaders(tooLarge)
@@ -315,15 +275,15 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
       }
       // An id that was passed over is closed as well, but HEADERS on it would open a stream below one that is open, for which
       // §5.1.1 demands PROTOCOL_ERROR; on a stream that was used §5.1 allows STREAM_CLOSED, which says more.
-      const code = this.ids.wasPassedOver(streamId) ? ErrorCode.protocolError : ErrorCode.streamClosed
+      const code = this.streams.ids.wasPassedOver(streamId) ? ErrorCode.protocolError : ErrorCode.streamClosed
       throw new ConnectionError(code, `HEADERS on stream ${streamId}, which is closed`)
     }
-    this.ids.open(streamId)
+    this.streams.ids.open(streamId)
     if (!this.#shutdown.admits(streamId) || this.streams.size >= this.limits.maxConcurrentStreams) {
       // Costs the peer as much as a stream that it resets itself.
       this.guard.peerReset(false)
       this.#dropHeaders(tooLarge)
-      this.sendReset(streamId, ErrorCode.refusedStream)
+      this.streams.sendReset(streamId, ErrorCode.refusedStream)
       return
     }
     const stream = this.#addStream(streamId)
@@ -355,6 +315,12 @@ export class HboneConnection implements SecureOwner, FrameHost, StreamHost {
   }
 
   // ---- the end
+
+  #streamRemoved(): void {
+    this.#options.hooks.onChange()
+    if (this.state === 'closed') this.#settle()
+    else this.#shutdown.closeIfDrained()
+  }
 
   #fail(error: ConnectionError): void {
     if (this.#shutdown.isClosing) return

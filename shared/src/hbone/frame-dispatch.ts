@@ -1,4 +1,3 @@
-import type { NumberedTable } from '../collections/index.ts'
 import type { Slab } from '../io/index.ts'
 import type { AbuseGuard } from './abuse-guard.ts'
 import { ConnectionError, violation, wrongSize } from './connection-error.ts'
@@ -12,7 +11,7 @@ import { HeaderAssembly, type ReceivedHeaders } from './header-assembly.ts'
 import type { HboneLimits } from './limits.ts'
 import type { SendScheduler } from './send-scheduler.ts'
 import { HEADER_TABLE_BYTES, PeerSettings } from './settings.ts'
-import type { StreamIds } from './stream-ids.ts'
+import type { StreamTable } from './stream-table.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
 
 /** A SETTINGS frame longer than this has nothing to say. */
@@ -29,15 +28,7 @@ export interface FrameHost {
   readonly send: SendScheduler
   readonly delivery: Delivery
   readonly contention: Contention
-  readonly streams: NumberedTable<TunnelStream>
-  /** Received for applications and not yet taken, all streams. */
-  readonly heldBytes: number
-  readonly ids: StreamIds
-  /** We reset that stream not long ago: the peer may not know yet. */
-  wasReset(streamId: number): boolean
-  /** DATA on such a stream. Throws where it is more than can have been under way. */
-  lateData(streamId: number, length: number, endStream: boolean): void
-  resetStream(streamId: number, h2Code: number): void
+  readonly streams: StreamTable
   onHeaders(headers: ReceivedHeaders): void
   onSettings(): void
   onSettingsAck(): void
@@ -141,7 +132,7 @@ export class FrameDispatch implements FrameSink {
 
   /** PRIORITY of a wrong size: a stream error (§6.3), but the connection's where no RST_STREAM may be sent (§6.4). */
   #refusePriority(streamId: number, length: number): void {
-    if (this.#host.ids.isIdle(streamId)) throw wrongSize(FrameType.priority, length)
+    if (this.#host.streams.ids.isIdle(streamId)) throw wrongSize(FrameType.priority, length)
     this.#refuse(streamId, ErrorCode.frameSizeError)
   }
 
@@ -164,12 +155,12 @@ export class FrameDispatch implements FrameSink {
     // A response begins with HEADERS (§8.1); nobody could take this DATA for as long as we wait for them.
     if (this.#host.role === 'client' && stream.head !== undefined) {
       this.#host.guard.causedReset()
-      this.#host.resetStream(streamId, ErrorCode.protocolError)
+      this.#host.streams.reset(streamId, ErrorCode.protocolError)
       return
     }
     if (!stream.receive(length)) {
       this.#host.guard.causedReset()
-      this.#host.resetStream(streamId, ErrorCode.flowControlError)
+      this.#host.streams.reset(streamId, ErrorCode.flowControlError)
       return
     }
     this.#host.contention.frame(stream, length)
@@ -178,16 +169,16 @@ export class FrameDispatch implements FrameSink {
 
   /** DATA where none may be: on a stream that was never opened, or one that is over. */
   #refuseData(streamId: number, length: number, endStream: boolean): void {
-    if (this.#host.ids.isIdle(streamId)) throw violation(`DATA on stream ${streamId}, which is idle`)
-    if (this.#host.wasReset(streamId)) this.#host.lateData(streamId, length, endStream)
+    if (this.#host.streams.ids.isIdle(streamId)) throw violation(`DATA on stream ${streamId}, which is idle`)
+    if (this.#host.streams.wasReset(streamId)) this.#host.streams.lateData(streamId, length, endStream)
     else this.#refuse(streamId, ErrorCode.streamClosed)
   }
 
   /** A stream error; nothing where we reset the stream not long ago. */
   #refuse(streamId: number, h2Code: number): void {
-    if (this.#host.wasReset(streamId)) return
+    if (this.#host.streams.wasReset(streamId)) return
     this.#host.guard.causedReset()
-    this.#host.resetStream(streamId, h2Code)
+    this.#host.streams.reset(streamId, h2Code)
   }
 
   onDataBytes(slab: Slab, start: number, end: number): void {
@@ -214,7 +205,7 @@ export class FrameDispatch implements FrameSink {
 
   #announce(credit: number): void {
     if (credit === 0) return
-    if (this.#host.heldBytes > this.#host.limits.maxHeldBytes) this.#window.withhold(credit)
+    if (this.#host.streams.heldBytes > this.#host.limits.maxHeldBytes) this.#window.withhold(credit)
     else this.#host.send.numberFrame(FrameType.windowUpdate, 0, credit)
   }
 
@@ -236,7 +227,7 @@ export class FrameDispatch implements FrameSink {
   }
 
   #onReset(streamId: number, h2Code: number): void {
-    if (this.#host.ids.isIdle(streamId)) throw violation(`RST_STREAM on stream ${streamId}, which is idle`)
+    if (this.#host.streams.ids.isIdle(streamId)) throw violation(`RST_STREAM on stream ${streamId}, which is idle`)
     const stream = this.#host.streams.get(streamId)
     this.#host.guard.peerReset(stream?.hasCarriedData ?? false)
     if (stream === undefined) return
@@ -255,12 +246,12 @@ export class FrameDispatch implements FrameSink {
       send.connectionWindowOpened()
       return
     }
-    if (this.#host.ids.isIdle(streamId)) throw violation(`WINDOW_UPDATE on stream ${streamId}, which is idle`)
+    if (this.#host.streams.ids.isIdle(streamId)) throw violation(`WINDOW_UPDATE on stream ${streamId}, which is idle`)
     const stream = streams.get(streamId)
     if (stream === undefined) return
     if (increment === 0 || stream.sendWindow + increment > MAX_WINDOW) {
       guard.causedReset()
-      this.#host.resetStream(streamId, increment === 0 ? ErrorCode.protocolError : ErrorCode.flowControlError)
+      this.#host.streams.reset(streamId, increment === 0 ? ErrorCode.protocolError : ErrorCode.flowControlError)
       return
     }
     stream.sendWindow += increment

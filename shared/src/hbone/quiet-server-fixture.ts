@@ -8,7 +8,7 @@ import { connectRequestBlock } from './header-block.ts'
 import type { HeaderField } from './hpack/index.ts'
 import { HeldMemory } from './held-memory.ts'
 import { Leftovers } from './leftovers.ts'
-import { DEFAULT_LIMITS } from './limits.ts'
+import { DEFAULT_LIMITS, type HboneLimits } from './limits.ts'
 import type { TunnelStream } from './tunnel-stream.ts'
 
 /** Notes whether it may bring more, and passes on what is written. */
@@ -55,12 +55,14 @@ export interface QuietBeginning {
   readonly stepMs?: number
   /** False where no ACK comes. Default true. */
   readonly isAcknowledged?: boolean
+  /** Those that differ from the defaults. */
+  readonly limits?: Partial<HboneLimits>
 }
 
 /** Has begun: preface and SETTINGS are exchanged. */
 export async function quietServer(
   io: ByteIo,
-  { roundTripMs = 0, stepMs = 0, isAcknowledged = true }: QuietBeginning = {},
+  { roundTripMs = 0, stepMs = 0, isAcknowledged = true, limits = {} }: QuietBeginning = {},
 ): Promise<QuietServer> {
   const port = new QuietPort()
   const clock = new FakeClock()
@@ -70,7 +72,7 @@ export async function quietServer(
     role: 'server',
     io,
     port,
-    limits: DEFAULT_LIMITS,
+    limits: { ...DEFAULT_LIMITS, ...limits },
     leftovers: new Leftovers({ clock }),
     memory: new HeldMemory().share(),
     clock,

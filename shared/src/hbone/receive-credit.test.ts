@@ -13,9 +13,7 @@ class FakeHost implements CreditHost {
     numberFrame: (_type: number, _streamId: number, credit: number): void => void this.given.push(credit),
   }
 
-  held(change: number): void {
-    this.heldBytes += change
-  }
+  readonly streams = { held: (change: number): void => void (this.heldBytes += change) }
 }
 
 function creditOf(host: FakeHost): ReceiveCredit {

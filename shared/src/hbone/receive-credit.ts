@@ -7,8 +7,10 @@ export interface CreditHost {
   readonly send: Pick<SendScheduler, 'numberFrame'>
   /** What the peer should have under way on one stream at present. */
   readonly windowBytes: number
-  /** Bytes received for applications that did not take them yet changed by so many. */
-  held(change: number): void
+  readonly streams: {
+    /** Bytes received for applications that did not take them yet changed by so many. */
+    held(change: number): void
+  }
 }
 
 /**
@@ -72,6 +74,6 @@ export class ReceiveCredit {
   #changeHeld(change: number): void {
     if (change === 0) return
     this.#heldBytes += change
-    this.#host.held(change)
+    this.#host.streams.held(change)
   }
 }

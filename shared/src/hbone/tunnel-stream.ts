@@ -13,7 +13,14 @@ import { FIRST_QUOTA_BYTES, type SendScheduler, type SendSource } from './send-s
 export interface StreamHost extends CreditHost {
   readonly send: SendScheduler
   readonly leftovers: Leftovers
+  readonly streams: StreamKeeper
   attach(end: TcpEnd, owner: PortOwner): TcpPort
+}
+
+/** What a stream tells to where the streams of its connection are kept. */
+export interface StreamKeeper {
+  /** Bytes received for applications that did not take them yet changed by so many. */
+  held(change: number): void
   /** The stream is over and takes no place any more. */
   remove(stream: TunnelStream): void
   /** Our application is gone; the peer gets some time to end the stream too. */
@@ -332,7 +339,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#credit.drop()
     if (this.stash === undefined) this.#endSending()
     this.#settle()
-    if (!this.#isOver) this.#host.linger(this)
+    if (!this.#isOver) this.#host.streams.linger(this)
   }
 
   /** Over as soon as both directions have ended and the application took everything. */
@@ -373,7 +380,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#early = undefined
     this.#credit.drop()
     if (this.#peerHasLeft) this.#host.leftovers.remove(this)
-    this.#host.remove(this)
+    this.#host.streams.remove(this)
   }
 
   /** Nothing more of the application is sent. */
@@ -385,6 +392,6 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   #sendReset(h2Code: number): void {
     if (this.#localEnded && this.remoteEnded) return
-    this.#host.sendReset(this.id, h2Code)
+    this.#host.streams.sendReset(this.id, h2Code)
   }
 }
