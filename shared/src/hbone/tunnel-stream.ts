@@ -9,6 +9,9 @@ import { ReceiveCredit, type CreditHost } from './receive-credit.ts'
 import type { Stash } from './stash.ts'
 import { FIRST_QUOTA_BYTES, type SendScheduler, type SendSource } from './send-scheduler.ts'
 
+/** A peer that resets for one of these wants no more of the stream, and nothing went wrong. */
+const ORDERLY_CODES: ReadonlySet<number> = new Set([ErrorCode.noError, ErrorCode.cancel, ErrorCode.streamClosed])
+
 /** What a stream needs of its connection. */
 export interface StreamHost extends CreditHost {
   readonly send: SendScheduler
@@ -41,11 +44,28 @@ export interface StreamHead {
  *
  * Application → tunnel: the port's data is offered to the scheduler, FIN becomes END_STREAM.
  * Tunnel → application: DATA is written to the port, END_STREAM becomes FIN; the peer gets credit for what the kernel took.
- * An application that resets counts as one that ended (END_STREAM); a peer that resets with NO_ERROR, CANCEL or
- * STREAM_CLOSED counts as one that ended (FIN); other losses close the application's connection with RST and are errors.
  *
- * What was received completely is kept for the application: as long as it likes where the peer ended by END_STREAM and is still
- * connected, for a bounded time (Leftovers) where the stream was reset or the connection is gone.
+ * How it ends, where "the rest" is all that was received, and an orderly reset is one of ORDERLY_CODES, in the data phase:
+ *
+ * | cause                         | to the peer                                | to the application | splice    |
+ * | ----------------------------- | ------------------------------------------ | ------------------ | --------- |
+ * | both sides have ended         | END_STREAM                                 | the rest, FIN      | resolves  |
+ * | the application is gone (RST) | END_STREAM, then CANCEL if it goes on      |                    | resolves  |
+ * | `receiveReset`, orderly       |                                            | the rest, FIN      | resolves  |
+ * | `receiveReset`, any other     |                                            | RST                | `h2`      |
+ * | `lose` when both have ended   |                                            | the rest, FIN      | resolves  |
+ * | `lose` before that            |                                            | RST                | `h2`      |
+ * | `reset`                       | RST_STREAM                                 | the rest, FIN      | resolves  |
+ * | `refuse`                      | END_STREAM, then NO_ERROR if it goes on    | there is none      |           |
+ * | `decline`                     | END_STREAM, or CANCEL if it goes on        | there is none      |           |
+ * | `breakOff`                    | RST_STREAM                                 | RST                | `h2`      |
+ * | `abort`                       | CANCEL                                     | FIN, or RST        | `aborted` |
+ * | `relieve`                     | ENHANCE_YOUR_CALM                          | RST                | `aborted` |
+ * | `giveUp`                      |                                            | RST                | `aborted` |
+ * | `onError` of the application  | CANCEL                                     | RST                | IoError   |
+ *
+ * The rest is kept for the application: as long as it likes where the peer ended by END_STREAM and is still connected, for a
+ * bounded time (Leftovers) where the stream was reset or the connection is gone.
  */
 export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Leftover {
   readonly id: number
@@ -231,31 +251,19 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   }
 
   receiveReset(h2Code: number): void {
-    if (this.#isOver) return
-    const isEnd = h2Code === ErrorCode.noError || h2Code === ErrorCode.cancel || h2Code === ErrorCode.streamClosed
-    const unprocessed = h2Code === ErrorCode.refusedStream
-    const error = new HboneError('h2', `the peer reset the stream: ${nameOfCode(h2Code)}`, { unprocessed })
-    if (!isEnd || this.head !== undefined) {
-      this.#fail(error)
+    if (ORDERLY_CODES.has(h2Code) && this.head === undefined) {
+      this.#part()
       return
     }
-    this.#dropStash()
-    this.#localEnded = true
-    this.#credit.end()
-    this.#peerHasLeft = true
-    this.#settle()
+    const unprocessed = h2Code === ErrorCode.refusedStream
+    this.#fail(new HboneError('h2', `the peer reset the stream: ${nameOfCode(h2Code)}`, { unprocessed }))
   }
 
   /** The connection is gone, or (`unprocessed`) the peer said by GOAWAY that it never looked at this stream. */
   lose(why: string, unprocessed = false): void {
-    const hasEnded = this.#localEnded && this.remoteEnded
-    if (hasEnded && this.head === undefined) {
-      // What was received completely still reaches the application.
-      this.#peerHasLeft = true
-      this.#settle()
-      return
-    }
-    this.#fail(new HboneError('h2', why, { unprocessed }))
+    const hasEnded = this.#localEnded && this.remoteEnded && this.head === undefined
+    if (hasEnded) this.#part()
+    else this.#fail(new HboneError('h2', why, { unprocessed }))
   }
 
   // ---- ended from here
@@ -286,11 +294,9 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     if (this.#isOver) return
     this.head = undefined
     this.#sendReset(h2Code)
-    this.#dropStash()
-    this.#localEnded = this.#peerHasLeft = true
-    this.#credit.end()
+    this.#part()
+    // Nobody will ask for what was received.
     if (this.#appState === 'none') this.#complete()
-    else this.#settle()
   }
 
   /**
@@ -299,8 +305,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
    */
   decline(): void {
     this.head = undefined
-    if (this.remoteEnded && !this.#localEnded) this.#host.send.endStream(this.id)
-    if (this.remoteEnded) this.#localEnded = true
+    if (this.remoteEnded) this.#endSending()
     this.reset(ErrorCode.cancel)
   }
 
@@ -351,6 +356,15 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     else if (this.#peerHasLeft) this.#host.leftovers.add(this)
   }
 
+  /** Nothing more goes to the peer or comes from it, while what was received completely is still for the application. */
+  #part(): void {
+    if (this.#isOver) return
+    this.#dropStash()
+    this.#endBoth()
+    this.#peerHasLeft = true
+    this.#settle()
+  }
+
   #complete(): void {
     this.#isOver = true
     this.#app?.close()
@@ -358,13 +372,13 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#finished?.resolve()
   }
 
+  /** Both sides end at once, and what the application did not take is dropped. */
   #fail(error: HboneError | IoError, h2Code?: number, resetApp = true): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#failure = error
     if (h2Code !== undefined) this.#sendReset(h2Code)
-    this.#localEnded = true
-    this.#credit.end()
+    this.#endBoth()
     // RST to the application where bytes may be missing: FIN would pass the torn stream off as a complete one.
     this.#app?.close(resetApp)
     this.#release()
@@ -372,6 +386,11 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.head = undefined
     if (error instanceof HboneError) head?.onLost(error)
     this.#finished?.reject(error)
+  }
+
+  #endBoth(): void {
+    this.#localEnded = true
+    this.#credit.end()
   }
 
   #release(): void {
