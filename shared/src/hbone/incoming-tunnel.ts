@@ -5,7 +5,7 @@ import type { SocketAddress } from '../ip/index.ts'
 import type { ConnectRequest } from './connect-request.ts'
 import { ErrorCode } from './error-code.ts'
 import { responseBlock } from './header-block.ts'
-import type { HboneError } from './hbone-error.ts'
+import { HboneError } from './hbone-error.ts'
 import type { HeaderField } from './hpack/index.ts'
 import { TunnelSplice } from './tunnel-splice.ts'
 import type { StreamHead, TunnelStream } from './tunnel-stream.ts'
@@ -25,7 +25,10 @@ export interface AcceptOptions {
 /** Header names and values of a 200 without any: encoded once. */
 const PLAIN_OK = responseBlock(200, [])
 
-/** A CONNECT that was received. Its holder must do exactly one of: accept, reject, reset. Later calls have no effect. */
+/**
+ * A CONNECT that was received. Its holder must do exactly one of: accept, reject, reset. Of later calls, reject and reset have no
+ * effect and accept throws.
+ */
 export class IncomingTunnel implements StreamHead {
   readonly connection: TunnelConnection
   readonly method: string
@@ -35,6 +38,7 @@ export class IncomingTunnel implements StreamHead {
   readonly #stream: TunnelStream
   #aborted: Cancellation | undefined
   #loss: HboneError | undefined
+  #isAnswered = false
 
   constructor(connection: TunnelConnection, stream: TunnelStream, request: ConnectRequest) {
     this.connection = connection
@@ -65,12 +69,15 @@ export class IncomingTunnel implements StreamHead {
 
   /**
    * Answers 200 with `headers` and joins the tunnel (A) with `app` (B), which it owns from here. If the peer has left
-   * meanwhile, `app` is closed and the splice's `finished` rejects. Throws HboneError `h2` for headers that cannot be said in
-   * HTTP/2; `app` is closed then too.
+   * meanwhile, `app` is closed and the splice's `finished` rejects. Throws HboneError, and `app` is closed then too: `h2` for
+   * headers that cannot be said in HTTP/2 (the tunnel is not answered yet), `aborted` where it was answered before.
    */
   accept(headers: readonly HeaderField[], app: TcpEnd, options: AcceptOptions = {}): Splice {
     try {
-      this.#stream.sendHead(headers.length === 0 ? PLAIN_OK : responseBlock(200, headers))
+      const block = headers.length === 0 ? PLAIN_OK : responseBlock(200, headers)
+      if (!this.#answer())
+        throw new HboneError('aborted', 'accept a tunnel: it was answered before', { source: 'internal' })
+      this.#stream.sendHead(block)
     } catch (error) {
       app.destroy(true)
       throw error
@@ -80,12 +87,19 @@ export class IncomingTunnel implements StreamHead {
 
   /** Answers `status` and ends the stream. */
   reject(status: number): void {
-    this.#stream.refuse(responseBlock(status, []))
+    if (this.#answer()) this.#stream.refuse(responseBlock(status, []))
   }
 
   /** RST_STREAM without an answer. */
   reset(): void {
-    this.#stream.reset(ErrorCode.cancel)
+    if (this.#answer()) this.#stream.reset(ErrorCode.cancel)
+  }
+
+  /** False from the second time on. */
+  #answer(): boolean {
+    const isFirst = !this.#isAnswered
+    this.#isAnswered = true
+    return isFirst
   }
 
   // ---- StreamHead

@@ -151,7 +151,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   /** Sends HEADERS with END_STREAM: an answer and nothing more. */
   refuse(block: Buffer): void {
-    if (this.#localEnded || this.#appState !== 'none') return
+    if (this.#localEnded) return
     this.#host.send.headers(this.id, block, true)
     this.#localEnded = true
     // The answer is complete; what the peer still sends is not wanted (RFC 9113 §8.1).
@@ -161,14 +161,15 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   /** Begins the data phase; owns `end`. `prelude` goes to the application before anything from the peer. */
   attach(end: TcpEnd, prelude?: Buffer): Promise<void> {
     this.head = undefined
-    this.#finished = Promise.withResolvers<void>()
-    const { promise } = this.#finished
+    const finished = Promise.withResolvers<void>()
+    const { promise } = finished
     promise.catch(() => {})
-    if (this.#failure !== undefined || this.#appState !== 'none') {
+    if (this.#isOver || this.#appState !== 'none') {
       end.destroy(true)
-      this.#finished.reject(this.#failure ?? new HboneError('aborted', 'the tunnel is in use or over'))
+      finished.reject(this.#failure ?? new HboneError('aborted', 'the tunnel is in use or over'))
       return promise
     }
+    this.#finished = finished
     this.#appState = 'attached'
     this.#app = this.#host.attach(end, this)
     if (prelude !== undefined && this.#app.write(new HeapSlab(prelude), 0, prelude.length) === 'pending')

@@ -180,6 +180,50 @@ for (const io of bothIos()) {
     await endOf(t, io, pair)
   })
 
+  test('a CONNECT is answered once: later answers change nothing, and close the application that they bring', async (t) => {
+    const pair = await connectionPair(io)
+    const opening = pair.client.open({ authority: 'a:1', headers: [] })
+    const incoming = await pair.nextTunnel()
+    const [near, far, late] = await Promise.all([accepted(io), accepted(io), accepted(io)])
+    const farSplice = incoming.accept([], far.end)
+    const closed = once(late.socket, 'error')
+    t.throws(() => incoming.accept([], late.end), { code: 'aborted' })
+    t.match(await closed, [{ code: 'ECONNRESET' }])
+    incoming.reject(503)
+    incoming.reset()
+    const nearSplice = (await opening).splice(near.end)
+    await exchange(t, near.socket, far.socket)
+    await Promise.all([nearSplice.finished, farSplice.finished])
+
+    const refused = pair.client.open({ authority: 'a:1', headers: [] })
+    const second = await pair.nextTunnel()
+    second.reject(503)
+    second.reject(401)
+    await t.rejects(refused, { code: 'status', status: 503 })
+    await endOf(t, io, pair)
+  })
+
+  test('a tunnel that is in use or was reset closes another application that it is to be joined with', async (t) => {
+    const pair = await connectionPair(io)
+    for (const isInUse of [true, false]) {
+      const opening = pair.client.open({ authority: 'a:1', headers: [] })
+      const incoming = await pair.nextTunnel()
+      const [near, far, late] = await Promise.all([accepted(io), accepted(io), accepted(io)])
+      const { finished: farFinished } = incoming.accept([], far.end)
+      const tunnel = await opening
+      if (!isInUse) tunnel.reset()
+      const finished = isInUse ? tunnel.splice(near.end).finished : farFinished
+      const closed = once(late.socket, 'error')
+      await t.rejects(tunnel.splice(late.end).finished, { code: 'aborted' })
+      t.match(await closed, [{ code: 'ECONNRESET' }])
+      tunnel.reset()
+      await Promise.all([finished, farFinished])
+      if (!isInUse) near.end.destroy()
+      for (const { socket } of [near, far]) socket.destroy()
+    }
+    await endOf(t, io, pair)
+  })
+
   test('a CONNECT that is not answered is reset in time by any wall clock, a later one has its own', async (t) => {
     const pair = await connectionPair(io)
     const open = (): Promise<OutgoingTunnel> => pair.client.open({ authority: 'a:1', headers: [] })
