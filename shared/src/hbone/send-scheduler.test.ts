@@ -120,7 +120,15 @@ interface World {
   run(turns: number): Promise<void>
 }
 
-function world(bulkBudget = new BulkBudget()): World {
+function overflow(): void {
+  throw new Error('overflow')
+}
+
+function world({
+  bulkBudget = new BulkBudget(),
+  maxQueuedControlBytes = 1_048_576,
+  onOverflow = overflow,
+} = {}): World {
   const port = new FakePort()
   const sources: FakeSource[] = []
   const clock = new FakeClock()
@@ -132,10 +140,8 @@ function world(bulkBudget = new BulkBudget()): World {
     memory: new HeldMemory().share(),
     bulkBudget,
     contention: new Contention(),
-    maxQueuedControlBytes: 1_048_576,
-    onOverflow: () => {
-      throw new Error('overflow')
-    },
+    maxQueuedControlBytes,
+    onOverflow,
     onDataFrame: () => {},
   })
   scheduler.window = 1e9
@@ -182,7 +188,7 @@ test('bulk streams have the same share', async (t, world) => {
 
 void t.test('connections that send bulk share what a turn of the loop has room for', async (t) => {
   const budget = new BulkBudget()
-  const worlds = Array.from({ length: 20 }, () => world(budget))
+  const worlds = Array.from({ length: 20 }, () => world({ bulkBudget: budget }))
   for (const one of worlds) for (let i = 0; i < 4; i++) one.add(1 + 2 * i, 1e9)
   const sent = (): number[] => worlds.map(({ port }) => [...port.sent.values()].reduce((sum, bytes) => sum + bytes, 0))
   const most: number[] = []
@@ -365,4 +371,14 @@ test('many tiny frames are as much data as they take in memory, and no control f
   t.ok(scheduler.bufferedBytes <= 3 * BURST_BYTES, `${offered} frames in ${scheduler.bufferedBytes} bytes`)
   t.ok(source.isPaused)
   scheduler.frame(FrameType.ping, 0, 0, Buffer.alloc(8)) // throws where the data counts
+})
+
+void t.test('a peer that does not read control frames is told of once, and only then', async (t) => {
+  let overflows = 0
+  const ping = FRAME_HEADER_BYTES + 8
+  const { scheduler } = world({ maxQueuedControlBytes: 5 * ping, onOverflow: () => void overflows++ })
+  for (let i = 0; i < 5; i++) scheduler.frame(FrameType.ping, 0, 0, new Uint8Array(8))
+  t.equal(overflows, 0, 'as many as may wait')
+  for (let i = 0; i < 15; i++) scheduler.frame(FrameType.ping, 0, 0, new Uint8Array(8))
+  t.equal(overflows, 1)
 })

@@ -106,6 +106,7 @@ export class SendScheduler implements BulkWaiter {
   /** Turns are given again in a later turn of the loop: what all connections may move in this one is moved. */
   #awaitsBudget = false
   #isStopped = false
+  #hasOverflowed = false
   /** Our encoder's table, which it never uses, as the peer's decoder sees it. */
   #headerTable: 'unused' | 'to be emptied' | 'emptied' = 'unused'
   #onIdle: (() => void) | undefined
@@ -339,7 +340,11 @@ export class SendScheduler implements BulkWaiter {
   }
 
   #controlAdded(): void {
-    if (this.#writer.bytes - this.#gatheredData > this.#options.maxQueuedControlBytes) this.#options.onOverflow()
+    const isOverflow = this.#writer.bytes - this.#gatheredData > this.#options.maxQueuedControlBytes
+    if (isOverflow && !this.#hasOverflowed) {
+      this.#hasOverflowed = true
+      this.#options.onOverflow()
+    }
     this.#schedule()
   }
 
