@@ -1,7 +1,13 @@
 // Certificates on a revocation list (CRL_PATH): nobody new gets in with one, and whoever is in with one is put out.
 import { readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
-import { parseCertificate, parseX509, readSigner, readKeyPair } from '../../shared/src/certificates/index.ts'
+import {
+  generateKeyPair,
+  parseCertificate,
+  parseX509,
+  readSigner,
+  readKeyPair,
+} from '../../shared/src/certificates/index.ts'
 import { crlPem, revocationList, type Authority } from '../../shared/src/certificates/certificate-fixture.ts'
 import { readDer } from '../../shared/src/certificates/der.ts'
 import { eventually, Talker, TestMesh, type Pod, type TestNode } from '../kit/index.ts'
@@ -57,6 +63,17 @@ void t.test('revocation', async (t) => {
       badTalker.open('third', server.v4, PORT)
       await badTalker.heard('third', /^(ended|error|closed)/)
       await goodTalker.echoes('first', 'as before')
+      t.pass()
+    })
+
+    await t.test('nor does a list that the CA has not signed take its place, once its CA is known', async (t) => {
+      const authority = signingAuthority(mesh)
+      const forged = revocationList(authority, [], { signingKey: generateKeyPair().privateKey })
+      writeFileSync(mesh.files.path('crl.pem'), crlPem(forged))
+      await eventually('the forged list is reported', () => /not signed by it/.test(b.proxy.program.output))
+      badTalker.open('forged', server.v4, PORT)
+      await badTalker.heard('forged', /^(ended|error|closed)/)
+      await goodTalker.echoes('first', 'as ever')
       t.pass()
     })
 

@@ -1,26 +1,8 @@
 import { Buffer } from 'node:buffer'
-import type { KeyObject } from 'node:crypto'
 import { CertificateError } from './certificate-error.ts'
-import {
-  bytesOf,
-  childrenOf,
-  isTagged,
-  isTrue,
-  isUniversal,
-  objectIdentifierOf,
-  octetsOf,
-  readDer,
-  sequence,
-  sequenceOf,
-  toDer,
-  UNIVERSAL,
-  wholeBitStringOf,
-  type DerNode,
-} from './der.ts'
-import { OID } from './object-identifiers.ts'
-import { serialNumberOf, type ParsedCertificate } from './parsed-certificate.ts'
+import type { ParsedCertificate } from './parsed-certificate.ts'
 import { readPem } from './pem.ts'
-import { isAcceptedSignature, isSignedBy } from './signature-algorithm.ts'
+import { RevocationList } from './revocation-list.ts'
 
 /** Largest file of revocation lists, in bytes: about 200,000 entries, read in half a second. */
 export const MAX_CRL_BYTES = 8 * 1024 * 1024
@@ -70,42 +52,50 @@ export class CrlSet {
     return [...this.#byIssuer.values()].flat().reduce((sum, list) => sum + list.serials.size, 0)
   }
 
+  /** Whether there is a list that `authority` has signed. */
+  hasListOf(authority: ParsedCertificate): boolean {
+    return this.#listsNamed(authority.subject).some((list) => isSignedByOneOf(list, [authority]))
+  }
+
+  /**
+   * The issuers, as in ParsedCertificate.subject, of lists that one of `authorities` should have signed and none has. A list that
+   * names its key (authority key identifier) may be of another CA of the same name.
+   */
+  forged(authorities: readonly ParsedCertificate[]): readonly string[] {
+    return this.#issuersWhere((list) => {
+      const namesakes = authorities.filter((authority) => authority.subject === list.issuer)
+      return namesakes.some((authority) => isMeantBy(list, authority)) && !isSignedByOneOf(list, namesakes)
+    })
+  }
+
+  /** The issuers of lists that none of `authorities` has signed. */
+  unverified(authorities: readonly ParsedCertificate[]): readonly string[] {
+    return this.#issuersWhere((list) => !isSignedByOneOf(list, authorities))
+  }
+
   /** `issuer` is the one whose key has signed `certificate`. */
   isRevoked(certificate: ParsedCertificate, issuer: ParsedCertificate): boolean {
-    const lists = this.#byIssuer.get(issuer.subject) ?? []
-    return lists.some((list) => list.serials.has(certificate.serial) && list.isSignedBy(issuer.x509.publicKey))
+    return this.#listsNamed(issuer.subject).some(
+      // The signature is looked at last: only for a certificate that is listed.
+      (list) => list.serials.has(certificate.serial) && list.isSignedBy(issuer),
+    )
+  }
+
+  #listsNamed(issuer: string): readonly RevocationList[] {
+    return this.#byIssuer.get(issuer) ?? []
+  }
+
+  #issuersWhere(isOne: (list: RevocationList) => boolean): readonly string[] {
+    return [...this.#byIssuer].filter(([, lists]) => lists.some((list) => isOne(list))).map(([issuer]) => issuer)
   }
 }
 
-/** One CertificateList (RFC 5280 section 5.1). */
-class RevocationList {
-  readonly issuer: string
-  /** As in ParsedCertificate.serial. */
-  readonly serials: ReadonlySet<string>
-  readonly #body: Buffer
-  readonly #algorithm: DerNode | undefined
-  readonly #signature: Buffer
+function isSignedByOneOf(list: RevocationList, authorities: readonly ParsedCertificate[]): boolean {
+  return authorities.some((authority) => authority.subject === list.issuer && list.isSignedBy(authority))
+}
 
-  constructor(der: Buffer) {
-    const [body, algorithm, signature] = sequenceOf(readDer(der), 'revocation list')
-    const fields = sequenceOf(body, 'revocation list body')
-    const hasVersion = isUniversal(fields[0], UNIVERSAL.INTEGER)
-    const [, issuer, , ...rest] = hasVersion ? fields.slice(1) : fields
-    this.issuer = toDer(sequence(...sequenceOf(issuer, 'issuer'))).toString('latin1')
-    this.serials = new Set(revokedEntries(rest).map((entry) => serialOf(entry)))
-    checkExtensions(rest.find((field) => isTagged(field, 0)))
-    this.#body = toDer(sequence(...fields))
-    this.#algorithm = algorithm
-    if (!isAcceptedSignature(objectIdentifierOf(sequenceOf(algorithm, 'signature algorithm')[0]))) {
-      throw new CertificateError('malformed', 'it is signed with an algorithm that is not accepted, such as SHA-1.')
-    }
-    this.#signature = wholeBitStringOf(signature, 'signature')
-  }
-
-  /** Asked only for a certificate that is listed, so once for each refused handshake. */
-  isSignedBy(key: KeyObject): boolean {
-    return isSignedBy(key, this.#body, this.#algorithm, this.#signature)
-  }
+function isMeantBy({ keyId }: RevocationList, { subjectKeyId }: ParsedCertificate): boolean {
+  return keyId === undefined || subjectKeyId === undefined || keyId.equals(subjectKeyId)
 }
 
 function derOf(content: string | Buffer): Buffer[] {
@@ -119,43 +109,4 @@ function derOf(content: string | Buffer): Buffer[] {
   return readPem(bytes.toString('latin1'), MAX_CRL_BYTES)
     .filter(({ label }) => label === LABEL)
     .map(({ der }) => der)
-}
-
-/** Of what follows thisUpdate: nextUpdate, the entries, [0] the extensions; each may be absent. */
-function revokedEntries(fields: readonly DerNode[]): readonly DerNode[] {
-  const entries = fields.find((field) => isUniversal(field, UNIVERSAL.SEQUENCE))
-  return entries === undefined ? [] : sequenceOf(entries, 'revoked certificates')
-}
-
-function serialOf(entry: DerNode): string {
-  const [serial, , extensions] = sequenceOf(entry, 'revoked certificate')
-  if (extensions !== undefined) refuseCritical(sequenceOf(extensions, 'entry extensions'))
-  return serialNumberOf(serial)
-}
-
-/** Delta lists and lists that speak for other issuers say so in a critical extension; read as plain ones they would lie. */
-function checkExtensions(field: DerNode | undefined): void {
-  if (field === undefined) return
-  const extensions = sequenceOf(childrenOf(field, 'extensions')[0], 'extensions')
-  refuseCritical(extensions.filter((extension) => !isPlainDistributionPoint(extension)))
-}
-
-function refuseCritical(extensions: readonly DerNode[]): void {
-  for (const extension of extensions) {
-    const [name, critical] = sequenceOf(extension, 'extension')
-    if (!isTrue(critical)) continue
-    throw new CertificateError(
-      'malformed',
-      `it has a critical extension that is not understood: ${objectIdentifierOf(name)}.`,
-    )
-  }
-}
-
-/** A list for a part of an issuer's certificates is as good as any, since what is not listed counts as unknown anyway. */
-function isPlainDistributionPoint(extension: DerNode): boolean {
-  const parts = sequenceOf(extension, 'extension')
-  if (objectIdentifierOf(parts[0]) !== OID.issuingDistributionPoint) return false
-  const point = sequenceOf(readDer(octetsOf(parts.at(-1), 'extension value')), 'issuing distribution point')
-  const indirect = point.find((part) => isTagged(part, 4))
-  return indirect === undefined || bytesOf(indirect, 'indirectCRL')[0] === 0
 }

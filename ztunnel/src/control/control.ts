@@ -18,6 +18,7 @@ import { CapturedPods, type CapturedPod } from './captured-pods.ts'
 import { CrlFile } from './crl-file.ts'
 import { DriftWatch } from './drift-watch.ts'
 import { handOver } from './hand-over.ts'
+import { KnownAuthorities } from './known-authorities.ts'
 import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
 import { Observability } from './observability.ts'
@@ -170,15 +171,18 @@ export class Control {
             clock,
             log: log.scope('inpod'),
           })
+    const authorities = new KnownAuthorities(manager)
     this.#crlFile =
       config.crlPath === undefined
         ? undefined
         : new CrlFile({
             path: config.crlPath,
+            authorities: () => authorities.list(),
             clock,
             log: log.scope('crl'),
             broadcast: (message) => this.#workers.broadcast(message),
           })
+    manager.onChange({ available: () => this.#crlFile?.authoritiesChanged(), lost: () => {} })
     this.#observability = new Observability({
       config,
       readiness: this.#readiness,

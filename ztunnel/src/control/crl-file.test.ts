@@ -1,39 +1,188 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CrlSet, type CertificateState, type ParsedCertificate } from '@ambit/shared/certificates'
+import {
+  authority,
+  crlPem,
+  revocationList,
+  SERVER,
+  workload,
+} from '../../../shared/src/certificates/certificate-fixture.ts'
 import { FakeClock } from '@ambit/shared/clock'
-import type { Log } from '@ambit/shared/log'
-import t from 'tap'
+import type { Log, LogFields } from '@ambit/shared/log'
+import t, { type Test } from 'tap'
 import { blamedOn } from '../config/index.ts'
 import { CrlFile } from './crl-file.ts'
+import { KnownAuthorities } from './known-authorities.ts'
 
-/** What is said of a file with this content, or of none, when ztunnel starts. */
-async function saidOf(content: string | undefined): Promise<readonly string[]> {
-  const directory = mkdtempSync(join(tmpdir(), 'ambit-crl-'))
-  const path = join(directory, 'crl.pem')
-  if (content !== undefined) writeFileSync(path, content)
-  const said: string[] = []
-  const told = (level: string) => (text: string) => void said.push(`${level}: ${text.replaceAll(directory, '')}`)
-  const log: Log = { error: told('error'), warn: told('warn'), info: told('info'), debug: told('debug') }
-  const file = new CrlFile({ path, clock: new FakeClock(), log, broadcast: () => {} })
-  try {
-    await blamedOn('CRL_PATH', () => file.start())
-  } catch (error) {
-    said.push(String(error).replaceAll(directory, ''))
+class Fixture {
+  readonly said: string[] = []
+  readonly clock = new FakeClock()
+  readonly file: CrlFile
+  authorities: readonly ParsedCertificate[] = []
+  /** How many certificates the workers have been told are revoked, each time that they were told. */
+  readonly sent: number[] = []
+  readonly #path: string
+
+  constructor(t: Test, content?: string) {
+    const directory = mkdtempSync(join(tmpdir(), 'ambit-crl-'))
+    this.#path = join(directory, 'crl.pem')
+    if (content !== undefined) writeFileSync(this.#path, content)
+    const told = (level: string) => (text: string, fields?: LogFields) => {
+      const more = Object.entries(fields ?? {}).map(([name, value]) => ` ${name}=${String(value)}`)
+      this.said.push(`${level}: ${text.replaceAll(directory, '')}${more.join('')}`)
+    }
+    const log: Log = { error: told('error'), warn: told('warn'), info: told('info'), debug: () => {} }
+    this.file = new CrlFile({
+      path: this.#path,
+      authorities: () => this.authorities,
+      clock: this.clock,
+      log,
+      broadcast: (message) => {
+        if (message.type === 'crl') this.sent.push(CrlSet.load(Buffer.from(message.base64, 'base64')).size)
+      },
+    })
+    t.teardown(() => {
+      this.file.stop()
+      rmSync(directory, { recursive: true })
+    })
   }
-  file.stop()
-  rmSync(directory, { recursive: true })
-  return said
+
+  async start(): Promise<void> {
+    try {
+      await blamedOn('CRL_PATH', () => this.file.start())
+    } catch (error) {
+      this.said.push(String(error))
+    }
+  }
+
+  /** What is said of another file in its place. */
+  async saidOf(content: string): Promise<readonly string[]> {
+    this.said.length = 0
+    writeFileSync(`${this.#path}.new`, content)
+    renameSync(`${this.#path}.new`, this.#path)
+    // Looked at at least so often, whatever the directory tells.
+    await this.clock.advance(11_000)
+    return this.said.slice()
+  }
+
+  /** What is said when these CAs are known. */
+  async saidKnowing(...authorities: readonly { readonly signer: { certificate: ParsedCertificate } }[]) {
+    this.said.length = 0
+    this.authorities = authorities.map(({ signer }) => signer.certificate)
+    for (let certificates = 0; certificates < 100; certificates++) this.file.authoritiesChanged()
+    await this.clock.advance(2_000)
+    return this.said.slice()
+  }
 }
 
+const [root, next, stranger] = [authority('root'), authority('next'), authority('stranger')]
+const one = crlPem(revocationList(root, [root.pem]))
+const two = crlPem(revocationList(root, [root.pem, next.pem]))
+const forged = crlPem(revocationList(root, [], { signingKey: next.key.privateKey }))
+const ofNext = crlPem(revocationList(next, [root.pem, next.pem, stranger.pem]))
+const LOADED = /^info: revocation lists loaded, (\d) certificates are revoked$/
+const REFUSED = /^error: file not taken over, the last good state stays file=crl\.pem error=/
+
 void t.test('lists that revoke nobody because there are none are no success', async (t) => {
-  t.strictSame(await saidOf(undefined), ['warn: CRL_PATH=/crl.pem does not exist: nothing is revoked until it does'])
-  for (const empty of ['', '-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n'])
-    t.strictSame(await saidOf(empty), ['warn: CRL_PATH=/crl.pem holds no revocation list: nothing is revoked'])
+  const missing = new Fixture(t)
+  await missing.start()
+  t.strictSame(missing.said, ['warn: CRL_PATH=/crl.pem does not exist: nothing is revoked until it does'])
+  for (const empty of ['', root.pem]) {
+    const fixture = new Fixture(t, empty)
+    await fixture.start()
+    t.strictSame(fixture.said, ['warn: CRL_PATH=/crl.pem holds no revocation list: nothing is revoked'])
+  }
 })
 
 void t.test('what is no list is a problem of the configuration, with its variable', async (t) => {
-  const [problem, ...more] = await saidOf('hello')
-  t.match(problem, /^ConfigError: .*\n {2}- CRL_PATH: \/crl\.pem: .* it is neither PEM \(-----BEGIN…\) nor DER/)
+  const fixture = new Fixture(t, 'hello')
+  await fixture.start()
+  const [problem, ...more] = fixture.said
+  t.match(problem, /^ConfigError: .*\n {2}- CRL_PATH: .*\/crl\.pem: .* it is neither PEM \(-----BEGIN…\) nor DER/)
   t.same(more, [])
 })
+
+void t.test('a file that revokes less by mistake leaves the last good one in force, and says why', async (t) => {
+  const fixture = new Fixture(t, one)
+  await fixture.start()
+  t.same(await fixture.saidKnowing(root), [])
+  const mistakes = {
+    [forged]: /list of test, root is not/,
+    [ofNext]: /no list of test, root/,
+    [root.pem]: /no list in it/,
+  }
+  for (const [mistake, why] of Object.entries(mistakes)) {
+    const [refused, ...more] = await fixture.saidOf(mistake)
+    t.match(refused, REFUSED)
+    t.match(refused, why)
+    t.same(more, [])
+  }
+  t.same(fixture.sent, [1], 'the workers have heard of none')
+  t.match(await fixture.saidOf(two), [LOADED])
+  t.match(await fixture.saidOf(crlPem(revocationList(root, []))), [LOADED], 'one without entries is no mistake')
+  t.same(fixture.sent, [1, 2, 0])
+})
+
+void t.test('the list of a new root that alone is there takes effect when the old root has gone', async (t) => {
+  const fixture = new Fixture(t, one)
+  await fixture.start()
+  await fixture.saidKnowing(root)
+  t.match(await fixture.saidOf(ofNext), [REFUSED])
+  t.same(await fixture.saidKnowing(root, next), [], 'refused still, and said once')
+  t.match(await fixture.saidKnowing(next), [LOADED])
+  t.same(fixture.sent, [1, 3])
+  t.same(await fixture.saidKnowing(next, root), [], 'what is in force is not loaded again')
+})
+
+void t.test('a file that was refused is not come back to when another has followed', async (t) => {
+  const fixture = new Fixture(t, one)
+  await fixture.start()
+  await fixture.saidKnowing(root)
+  t.match(await fixture.saidOf(ofNext), [REFUSED])
+  t.match(await fixture.saidOf(one), [LOADED])
+  t.same(await fixture.saidKnowing(next), [
+    'warn: no revocation list is of a CA that the node knows: is it the right file? of=test, root',
+  ])
+  t.same(fixture.sent, [1, 1])
+})
+
+void t.test('what was loaded at the start is checked when the first certificate comes', async (t) => {
+  const bad = new Fixture(t, forged)
+  await bad.start()
+  t.match(bad.said, [LOADED])
+  const isBad = 'error: revocation lists that are not signed by their CA revoke nobody of=test, root'
+  t.same(await bad.saidKnowing(root), [isBad])
+  t.same(await bad.saidKnowing(root), [], 'once')
+  t.match(await bad.saidOf(one), [LOADED])
+
+  const foreign = new Fixture(t, ofNext)
+  await foreign.start()
+  const warning = 'warn: no revocation list is of a CA that the node knows: is it the right file? of=test, next'
+  t.same(await foreign.saidKnowing(root), [warning])
+  t.match(await foreign.saidOf(one + ofNext), [
+    LOADED,
+    'info: revocation lists of CAs that only peers may come with of=test, next',
+  ])
+})
+
+void t.test(
+  'known are the roots and intermediates of the certificates, and the last ones where there is none',
+  async (t) => {
+    const middle = authority('middle', { under: root })
+    let states: CertificateState[] = []
+    const known = new KnownAuthorities({ list: () => states })
+    const subjects = (): readonly string[] => known.list().map(({ x509 }) => x509.subject.replaceAll('\n', ' '))
+    t.same(subjects(), [])
+    const [first, second] = [workload(middle, SERVER), workload(next, SERVER)]
+    states = [first, first, second].map((certificate) => ({ identity: SERVER, state: 'Available', certificate }))
+    t.same(subjects(), ['O=test CN=root', 'O=test CN=middle', 'O=test CN=next'])
+    states = [{ identity: SERVER, state: 'Available', certificate: second }]
+    t.same(subjects(), ['O=test CN=next'])
+    states = [{ identity: SERVER, state: 'Initializing' }]
+    t.same(subjects(), ['O=test CN=next'])
+    states = [{ identity: SERVER, state: 'Available', certificate: { ...first, rootsPem: ['no PEM'] } }]
+    t.same(subjects(), ['O=test CN=middle'])
+  },
+)
