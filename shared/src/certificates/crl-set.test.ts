@@ -173,3 +173,40 @@ void t.test('a file that cannot be used is refused, so that the last good one st
   }
   t.throws(() => CrlSet.load('hello'), { message: /neither PEM .* nor DER/ })
 })
+
+void t.test('a list that is cut, goes on, or has one octet wrong, is refused or read, and nothing else', async (t) => {
+  const reason = extension('2.5.29.21', false, unsignedInteger(Buffer.of(1)))
+  const leaves = [leafOf(root), leafOf(root), leafOf(root)]
+  const good = revocationList(root, leaves, {
+    nextUpdateMs: NOW + DAY,
+    entryExtensions: [reason],
+    extensions: [reason],
+  })
+  t.equal(CrlSet.load(good).size, 3)
+  for (let length = 1; length < good.length; length++)
+    t.throws(() => CrlSet.load(good.subarray(0, length)), { code: 'bad-crl' }, `cut at ${length}`)
+  t.throws(() => CrlSet.load(Buffer.concat([good, Buffer.of(0)])), { code: 'bad-crl' })
+  for (let at = 1; at < good.length; at++) {
+    for (const value of [0, 1, 0x1f, 0x7f, 0x80, 0x83, 0x84, 0xff]) {
+      const wrong = Buffer.from(good)
+      wrong[at] = value
+      try {
+        t.ok(CrlSet.load(wrong).size <= good.length)
+      } catch (error) {
+        if (!(error instanceof CertificateError) || error.code !== 'bad-crl') throw error
+      }
+    }
+  }
+})
+
+void t.test('every entry may have extensions, of which none that is critical is passed over', async (t) => {
+  const [bad, good] = [leafOf(root), leafOf(root)]
+  const reason = extension('2.5.29.21', false, unsignedInteger(Buffer.of(1)))
+  const crl = CrlSet.load(revocationList(root, [bad], { entryExtensions: [reason, reason] }))
+  t.equal(verdictOf([bad], crl), 'revoked')
+  t.equal(verdictOf([good], crl), 'accepted')
+  const critical = extension('2.5.29.29', true, boolean(true))
+  t.throws(() => CrlSet.load(revocationList(root, [bad], { entryExtensions: [reason, critical] })), {
+    message: /critical extension that is not understood: 2\.5\.29\.29/,
+  })
+})

@@ -85,8 +85,7 @@ export function parseCertificate(x509: X509Certificate): ParsedCertificate {
   }
 }
 
-/** A serial number as hex, without leading zero octets, as it stands in certificates and revocation lists. */
-export function serialNumberOf(node: DerNode | undefined): string {
+function serialNumberOf(node: DerNode | undefined): string {
   return bytesOf(node, 'serial number')
     .toString('hex')
     .replace(/^(?:00)+(?=..)/u, '')

@@ -5,20 +5,23 @@ import {
   childrenOf,
   isTagged,
   isTrue,
-  isUniversal,
   objectIdentifierOf,
   octetsOf,
   readDer,
   sequence,
   sequenceOf,
   toDer,
-  UNIVERSAL,
   wholeBitStringOf,
   type DerNode,
 } from './der.ts'
+import { DerCursor, TAG } from './der-cursor.ts'
 import { OID } from './object-identifiers.ts'
-import { serialNumberOf, type ParsedCertificate } from './parsed-certificate.ts'
+import type { ParsedCertificate } from './parsed-certificate.ts'
+import { SerialIndex } from './serial-index.ts'
 import { isAcceptedSignature, isSignedBy } from './signature-algorithm.ts'
+
+/** A number of 16 octets and a date: lists of such entries are read without growing the index. */
+const USUAL_ENTRY_BYTES = 35
 
 /** One CertificateList (RFC 5280 section 5.1). */
 export class RevocationList {
@@ -26,8 +29,7 @@ export class RevocationList {
   readonly issuer: string
   /** Of the key that has signed it, where it says so (RFC 5280 section 5.2.1): as in ParsedCertificate.subjectKeyId. */
   readonly keyId: Buffer | undefined
-  /** As in ParsedCertificate.serial. */
-  readonly serials: ReadonlySet<string>
+  readonly serials: SerialIndex
   readonly #body: Buffer
   readonly #algorithm: DerNode | undefined
   readonly #signature: Buffer
@@ -36,19 +38,26 @@ export class RevocationList {
 
   /** Throws CertificateError 'malformed'. */
   constructor(der: Buffer) {
-    const [body, algorithm, signature] = sequenceOf(readDer(der), 'revocation list')
-    const fields = sequenceOf(body, 'revocation list body')
-    const hasVersion = isUniversal(fields[0], UNIVERSAL.INTEGER)
-    const [, issuer, , ...rest] = hasVersion ? fields.slice(1) : fields
-    this.issuer = toDer(sequence(...sequenceOf(issuer, 'issuer'))).toString('latin1')
-    this.serials = new Set(revokedEntries(rest).map((entry) => serialOf(entry)))
-    this.keyId = keyIdOf(extensionsOf(rest.find((field) => isTagged(field, 0))))
-    this.#body = toDer(sequence(...fields))
-    this.#algorithm = algorithm
-    if (!isAcceptedSignature(objectIdentifierOf(sequenceOf(algorithm, 'signature algorithm')[0]))) {
+    const file = new DerCursor(der)
+    const list = file.enter(TAG.sequence, 'revocation list')
+    if (!file.isAtEnd) throw new CertificateError('malformed', 'something follows the list.')
+    this.#body = list.take('revocation list body')
+    this.#algorithm = readDer(list.take('signature algorithm'))
+    if (!isAcceptedSignature(objectIdentifierOf(sequenceOf(this.#algorithm, 'signature algorithm')[0]))) {
       throw new CertificateError('malformed', 'it is signed with an algorithm that is not accepted, such as SHA-1.')
     }
-    this.#signature = wholeBitStringOf(signature, 'signature')
+    this.#signature = wholeBitStringOf(readDer(list.take('signature')), 'signature')
+
+    const body = new DerCursor(this.#body).enter(TAG.sequence, 'revocation list body')
+    if (body.tag === TAG.integer) body.skip('version')
+    body.skip('signature algorithm')
+    this.issuer = toDer(sequence(...sequenceOf(readDer(body.take('issuer')), 'issuer'))).toString('latin1')
+    body.skip('time')
+    // What follows may each be absent: nextUpdate, the entries, [0] the extensions.
+    while (!body.isAtEnd && body.tag !== TAG.sequence && body.tag !== TAG.context0) body.skip('time')
+    this.serials = new SerialIndex(this.#body, Math.ceil(this.#body.length / USUAL_ENTRY_BYTES))
+    if (body.tag === TAG.sequence) addSerials(this.serials, body.enter(TAG.sequence, 'revoked certificates'))
+    this.keyId = keyIdOf(body.isAtEnd ? [] : extensionsOf(readDer(body.take('extensions'))))
   }
 
   /** Whether the key of `authority` has signed it. Hashes the whole list, but for the key that is known to have. */
@@ -60,16 +69,27 @@ export class RevocationList {
   }
 }
 
-/** Of what follows thisUpdate: nextUpdate, the entries, [0] the extensions; each may be absent. */
-function revokedEntries(fields: readonly DerNode[]): readonly DerNode[] {
-  const entries = fields.find((field) => isUniversal(field, UNIVERSAL.SEQUENCE))
-  return entries === undefined ? [] : sequenceOf(entries, 'revoked certificates')
+/** There may be hundreds of thousands of entries, so nothing is made of them but the numbers. */
+function addSerials(serials: SerialIndex, entries: DerCursor): void {
+  while (!entries.isAtEnd) {
+    const entry = entries.enter(TAG.sequence, 'revoked certificate')
+    const { at } = entry
+    entry.enter(TAG.integer, 'serial number')
+    serials.add(at)
+    entry.skip('time')
+    if (!entry.isAtEnd) refuseCriticalOf(entry.enter(TAG.sequence, 'entry extensions'))
+  }
 }
 
-function serialOf(entry: DerNode): string {
-  const [serial, , extensions] = sequenceOf(entry, 'revoked certificate')
-  if (extensions !== undefined) refuseCritical(sequenceOf(extensions, 'entry extensions'))
-  return serialNumberOf(serial)
+function refuseCriticalOf(extensions: DerCursor): void {
+  while (!extensions.isAtEnd) {
+    const extension = extensions.enter(TAG.sequence, 'extension')
+    const { at } = extension
+    extension.skip('extension name')
+    if (extension.tag !== TAG.boolean) continue
+    const name = extension.since(at)
+    if (isTrue(readDer(extension.take('boolean')))) throw critical(readDer(name))
+  }
 }
 
 /** Delta lists and lists that speak for other issuers say so in a critical extension; read as plain ones they would lie. */
@@ -93,13 +113,16 @@ function keyIdOf(extensions: readonly DerNode[]): Buffer | undefined {
 
 function refuseCritical(extensions: readonly DerNode[]): void {
   for (const extension of extensions) {
-    const [name, critical] = sequenceOf(extension, 'extension')
-    if (!isTrue(critical)) continue
-    throw new CertificateError(
-      'malformed',
-      `it has a critical extension that is not understood: ${objectIdentifierOf(name)}.`,
-    )
+    const [name, isCritical] = sequenceOf(extension, 'extension')
+    if (isTrue(isCritical)) throw critical(name)
   }
+}
+
+function critical(name: DerNode | undefined): CertificateError {
+  return new CertificateError(
+    'malformed',
+    `it has a critical extension that is not understood: ${objectIdentifierOf(name)}.`,
+  )
 }
 
 /** A list for a part of an issuer's certificates is as good as any, since what is not listed counts as unknown anyway. */
