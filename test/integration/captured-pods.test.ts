@@ -53,7 +53,7 @@ void t.test('capturing pods', async (t) => {
       info: (text) => void news.push(text),
     }
     let changes = 0
-    const metrics = new MetricRegistry({ log })
+    const metrics = new MetricRegistry({ clock: new FakeClock(), log })
     const clock = new FakeClock()
     const pods = new CapturedPods({
       io,

@@ -31,7 +31,7 @@ function kit({ format = 'plain', levels = 'info' }: { format?: LogFormat; levels
     levels: new LogLevels(levels),
     program: 'ztunnel',
   })
-  const registry = new MetricRegistry({ log: silentLog })
+  const registry = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   return { lines, clock, recorder: createConnectionRecorder({ registry, log, clock }) }
 }
 

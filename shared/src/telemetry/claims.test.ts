@@ -28,7 +28,7 @@ interface Process {
 }
 
 function startProcess(options: Partial<MetricRegistryOptions> = {}): Process {
-  const registry = new MetricRegistry({ log: silentLog, ...options })
+  const registry = new MetricRegistry({ clock: new FakeClock(), log: silentLog, ...options })
   const clock = new FakeClock()
   const log = createLog({ write: () => {}, format: 'plain', clock, levels: new LogLevels('off'), program: 'ztunnel' })
   return { registry, recorder: createConnectionRecorder({ registry, log, clock }) }
@@ -204,7 +204,7 @@ void t.test('when peers fill a metric, those that the mesh knows have all their 
 })
 
 void t.test('the bounds hold over all workers, those that died included', async (t) => {
-  const control = new MetricRegistry({ log: silentLog })
+  const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   for (let worker = 0; worker < 20; worker++) {
     const { registry, recorder } = startProcess()
     for (let index = 0; index < 60; index++) carry(recorder, claiming(MALLORY, { workloadName: `w${worker}-${index}` }))

@@ -28,6 +28,7 @@ export class ConnectionEndsCache {
   readonly #remembered = new Map<string, ConnectionEnds>()
   readonly #claims = new Map<string, ConnectionEnds>()
   #lastId = 0
+  #generation = 0
 
   constructor(registry: MetricRegistry, access: AccessLog, trustDomain: string) {
     this.#trustDomain = trustDomain
@@ -36,6 +37,7 @@ export class ConnectionEndsCache {
   }
 
   get(info: ConnectionInfo): ConnectionEnds {
+    if (this.#generation !== this.#registry.generation) this.#forgetAll()
     const { direction, mutualTls, src, dst } = info
     const key = `${direction}${mutualTls ? '+' : '-'}${this.#id(src.workload)},${this.#id(dst.workload)},${this.#id(dst.service)},${src.identity?.toString() ?? ''}`
     if (src.baggage) return this.#getClaimed(`${key}${claimKey(src.baggage)}`, info)
@@ -45,6 +47,13 @@ export class ConnectionEndsCache {
     const made = this.#make(info)
     this.#remembered.set(key, made)
     return made
+  }
+
+  /** Counters that are remembered may be of no use any more. */
+  #forgetAll(): void {
+    this.#generation = this.#registry.generation
+    this.#remembered.clear()
+    this.#claims.clear()
   }
 
   #getClaimed(key: string, info: ConnectionInfo): ConnectionEnds {

@@ -34,6 +34,7 @@ export function createConnectionRecorder(options: ConnectionRecorderOptions): Co
   registry.onCollect(() => {
     for (const connection of open.list()) connection.count()
   })
+  registry.keepOpen(() => open.list().map(({ ends }) => ends))
   return {
     opened(info) {
       const connection = new Recorded({ info, cache, access, clock, open })
@@ -80,6 +81,11 @@ class Recorded implements OpenConnection, Placed {
     this.#openedAtMs = options.clock.monotonicMs()
     this.#ends.series.opened.add(1)
     options.access.opened(options.info, this.#text)
+  }
+
+  /** Between which ends it is: the label text that they have in common. */
+  get ends(): string {
+    return this.#ends.series.text
   }
 
   attach(counters: ByteCounters): void {

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
+import { FakeClock } from '../clock/index.ts'
 import { silentLog, type LogFields } from '../log/index.ts'
 import { collectProcessMetrics, label, labelText, METRICS, MetricRegistry, type MetricFamily } from './index.ts'
 
@@ -38,7 +39,7 @@ void t.test("only Istio's stable metrics are without the word unstable; names ar
 })
 
 void t.test('families are shown in the order asked for, only those asked for and only with samples', async (t) => {
-  const registry = new MetricRegistry({ log: silentLog })
+  const registry = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   t.equal(registry.render(FAMILIES), '# EOF\n')
   registry.counter(METRICS.proxiesStopped).add(1)
   registry.gauge(METRICS.build, labelText({ component: 'ztunnel', tag: '1.30.0' })).set(1)
@@ -55,8 +56,8 @@ void t.test('families are shown in the order asked for, only those asked for and
 })
 
 void t.test('the process tells its file descriptors, those of its workers added', async (t) => {
-  const worker = new MetricRegistry({ log: silentLog })
-  const registry = new MetricRegistry({ log: silentLog })
+  const worker = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
+  const registry = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   collectProcessMetrics(worker)
   const stop = collectProcessMetrics(registry)
   const alone = samples(registry.render(FAMILIES))
@@ -73,7 +74,7 @@ void t.test('the process tells its file descriptors, those of its workers added'
 void t.test('beyond the limit of series further ones are counted together, said once, and none is lost', async (t) => {
   const warnings: (LogFields | undefined)[] = []
   const log = { ...silentLog, warn: (_: string, fields?: LogFields) => void warnings.push(fields) }
-  const registry = new MetricRegistry({ log, maxSeriesPerFamily: 3 })
+  const registry = new MetricRegistry({ clock: new FakeClock(), log, maxSeriesPerFamily: 3 })
   const urls = Array.from({ length: 10 }, (_, i) => label('url', `u${i}`))
   for (let round = 0; round < 2; round++) for (const url of urls) registry.counter(MESSAGES, url).add(1)
   registry.counter(ENDS, label('reason', 'Error')).add(1)
@@ -101,7 +102,7 @@ void t.test('label values: missing reads unknown, special characters are escaped
 })
 
 void t.test('a delta tells what changed since the last one, new series at 0 included', async (t) => {
-  const registry = new MetricRegistry({ log: silentLog })
+  const registry = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   const started = registry.counter(METRICS.proxiesStarted)
   const active = registry.gauge(METRICS.activeProxies)
   t.same(registry.takeDelta(), [
@@ -128,9 +129,12 @@ void t.test('a delta tells what changed since the last one, new series at 0 incl
 })
 
 void t.test('deltas of processes add up; when one ends its counters stay and its gauges go', async (t) => {
-  const control = new MetricRegistry({ log: silentLog })
+  const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   control.counter(MESSAGES, label('url', 'a')).add(1)
-  const workers = ['0', '1'].map((name) => ({ name, registry: new MetricRegistry({ log: silentLog }) }))
+  const workers = ['0', '1'].map((name) => ({
+    name,
+    registry: new MetricRegistry({ clock: new FakeClock(), log: silentLog }),
+  }))
   for (const { name, registry } of workers) {
     registry.counter(MESSAGES, label('url', 'a')).add(10)
     registry.gauge(METRICS.socketsOpen, label('reporter', 'source')).set(5)
@@ -152,7 +156,7 @@ void t.test('deltas of processes add up; when one ends its counters stay and its
 })
 
 void t.test('a gauge that this process holds stays when others go', async (t) => {
-  const control = new MetricRegistry({ log: silentLog })
+  const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   const own = control.gauge(METRICS.openFds)
   own.set(7)
   control.merge([{ name: METRICS.openFds.name, series: [['', 20]] }], 'w', FAMILIES)
@@ -163,7 +167,7 @@ void t.test('a gauge that this process holds stays when others go', async (t) =>
 })
 
 void t.test('of a delta only known metrics with sane values are taken', async (t) => {
-  const control = new MetricRegistry({ log: silentLog })
+  const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   const bad = [Number.NaN, Number.POSITIVE_INFINITY, -1]
   control.merge(
     [
@@ -184,8 +188,11 @@ void t.test('whatever was counted where and told when, the sum is that of all pr
   const step = fc.record({ worker: fc.nat(2), url, amount: fc.nat(9), isTold: fc.boolean(), isEnded: fc.boolean() })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const control = new MetricRegistry({ log: silentLog, maxSeriesPerFamily: 3 })
-      const workers = Array.from({ length: 3 }, () => new MetricRegistry({ log: silentLog, maxSeriesPerFamily: 2 }))
+      const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog, maxSeriesPerFamily: 3 })
+      const workers = Array.from(
+        { length: 3 },
+        () => new MetricRegistry({ clock: new FakeClock(), log: silentLog, maxSeriesPerFamily: 2 }),
+      )
       let sum = 0
       for (const { worker, url: name, amount, isTold, isEnded } of steps) {
         workers[worker]?.counter(BYTES, label('url', name)).add(amount)

@@ -1,9 +1,10 @@
+import type { Clock } from '../clock/index.ts'
 import { ClaimBudget } from './claim-budget.ts'
 import type { Claim } from './claim.ts'
-import { label } from './label-text.ts'
 import type { Log } from '../log/index.ts'
 import type { MetricFamily } from './metric-family.ts'
-import { Series, type Counter, type Gauge } from './series.ts'
+import { SeriesFamily } from './series-family.ts'
+import type { Counter, Gauge, Series } from './series.ts'
 
 /**
  * What one process counted since it was asked last, as plain data for another process: increments of counters, values of
@@ -16,9 +17,10 @@ export type MetricsDelta = readonly {
 
 export interface MetricRegistryOptions {
   readonly log: Log
+  readonly clock: Clock
   /**
    * Series of one family, and as many again that come from claims, so that these never take the room of others; further
-   * label sets are counted together in one series with every label `other`. Default 5000.
+   * label sets are counted together in one series with every label `other`. Shared among sources: see SeriesFamily. Default 5000.
    */
   readonly maxSeriesPerFamily?: number
   /** Pairs of ends for which a peer may claim labels; see ClaimBudget. Default 50. */
@@ -38,17 +40,24 @@ export class MetricRegistry {
   readonly #log: Log
   readonly #maxSeries: number
   readonly #claims: ClaimBudget
-  readonly #families = new Map<string, Family>()
+  readonly #families = new Map<string, SeriesFamily>()
   readonly #collectors = new Set<() => void>()
+  readonly #clock: Clock
+  readonly #openEnds: (() => Iterable<string>)[] = []
+  #generation = 0
 
   constructor(options: MetricRegistryOptions) {
     const { log, maxSeriesPerFamily = 5000, maxClaimsPerPeer = 50, maxClaimedCharacters = 8 * 1024 * 1024 } = options
     this.#log = log
+    this.#clock = options.clock
     this.#maxSeries = maxSeriesPerFamily
     this.#claims = new ClaimBudget({ log, maxEndsPerPeer: maxClaimsPerPeer, maxCharacters: maxClaimedCharacters })
   }
 
-  /** With a `claim` it may be another series: that of `claim.instead`. */
+  /**
+   * With a `claim` it may be another series: that of `claim.instead`. A counter of traffic that has a source may be kept until the
+   * generation changes, or as long as `keepOpen` tells of it: it may be forgotten then, and what it counts be lost.
+   */
   counter(family: MetricFamily & { readonly type: 'counter' }, labels = '', claim?: Claim): Counter {
     return this.#series(family, labels, claim).owned()
   }
@@ -63,24 +72,39 @@ export class MetricRegistry {
     return () => void this.#collectors.delete(collect)
   }
 
+  /** Changes when series have been forgotten: counters that are kept should be asked for again, for there is room. */
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** `list` tells the label texts, with the flag of no failure, of ends between which connections are open. */
+  keepOpen(list: () => Iterable<string>): void {
+    this.#openEnds.push(list)
+  }
+
   /** What changed since the last call. The caller must deliver it: it is told once. */
   takeDelta(): MetricsDelta {
     this.#collect()
+    const nowMs = this.#clock.monotonicMs()
     const delta: MetricsDelta[number][] = []
-    for (const { definition, series } of this.#families.values()) {
+    for (const family of this.#families.values()) {
+      const { definition } = family
       const changed: (readonly [string, number, Claim?])[] = []
-      for (const one of series.values()) {
+      for (const one of family.values()) {
         if (!one.isChanged) continue
+        one.movedAtMs = nowMs
         const value = definition.type === 'counter' ? one.takeIncrement() : one.takeValue()
         changed.push(one.claim ? [one.labels, value, one.claim] : [one.labels, value])
       }
       if (changed.length > 0) delta.push({ name: definition.name, series: changed })
     }
+    this.#tidy()
     return delta
   }
 
   /** Adds the delta of the process `source`. `families` are those that may be named in it; anything else is ignored. */
   merge(delta: MetricsDelta, source: string, families: Iterable<MetricFamily>): void {
+    const nowMs = this.#clock.monotonicMs()
     const known = new Map(Array.from(families, (family) => [family.name, family]))
     for (const { name, series } of delta) {
       const family = known.get(name)
@@ -89,17 +113,19 @@ export class MetricRegistry {
         if (!Number.isFinite(value) || value < 0 || !isLabelText(labels)) continue
         if (claim && !isLabelText(claim.instead)) continue
         const one = this.#series(family, labels, claim)
+        one.movedAtMs = nowMs
         if (family.type === 'counter') one.add(value)
         else one.setOf(source, value)
       }
     }
+    this.#tidy()
   }
 
   /** The process `source` ended: what it counted stays, what it had open is gone. */
   removeSource(source: string): void {
-    for (const { definition, series } of this.#families.values()) {
-      if (definition.type !== 'gauge') continue
-      for (const one of series.values()) if (one.removeSource(source)) series.delete(one.labels)
+    for (const family of this.#families.values()) {
+      if (family.definition.type !== 'gauge') continue
+      for (const one of family.values()) if (one.removeSource(source)) family.delete(one)
     }
   }
 
@@ -108,11 +134,11 @@ export class MetricRegistry {
     this.#collect()
     let text = ''
     for (const { name, type, help } of families) {
-      const series = this.#families.get(name)?.series
-      if (!series || series.size === 0) continue
+      const family = this.#families.get(name)
+      if (!family || family.size === 0) continue
       text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
       const sample = type === 'counter' ? `${name}_total` : name
-      for (const { labels, total } of series.values())
+      for (const { labels, total } of family.values())
         text += `${sample}${labels === '' ? '' : `{${labels}}`} ${total}\n`
     }
     return `${text}# EOF\n`
@@ -122,51 +148,28 @@ export class MetricRegistry {
     for (const collect of this.#collectors) collect()
   }
 
+  /** Makes room where there is none left. */
+  #tidy(): void {
+    const nowMs = this.#clock.monotonicMs()
+    let open: ReadonlySet<string> | undefined
+    const openOnce = (): ReadonlySet<string> => (open ??= new Set(this.#openEnds.flatMap((list) => [...list()])))
+    for (const family of this.#families.values()) if (family.tidy(nowMs, openOnce)) this.#generation++
+  }
+
   #series(definition: MetricFamily, labels: string, claim?: Claim): Series {
     let family = this.#families.get(definition.name)
     if (!family) {
-      family = { definition, series: new Map(), claimed: 0, isFull: false }
+      family = new SeriesFamily({ definition, maxSeries: this.#maxSeries, log: this.#log })
       this.#families.set(definition.name, family)
     }
-    const found = family.series.get(labels)
+    const found = family.get(labels)
     if (found) return found
     if (claim && claim.instead !== labels && !this.#claims.admits(claim))
       return this.#series(definition, claim.instead, { ...claim, ends: claim.instead })
-    const used = claim ? family.claimed : family.series.size - family.claimed - (family.isFull ? 1 : 0)
-    if (used >= this.#maxSeries) return this.#other(family)
-    const series = new Series(labels, claim)
-    family.series.set(labels, series)
-    if (claim) family.claimed++
-    return series
-  }
-
-  /** Where a family counts what it has no room for; one series more than its limit. */
-  #other(family: Family): Series {
-    const { definition } = family
-    if (!family.isFull) {
-      family.isFull = true
-      this.#log.warn('too many series of a metric: further ones are counted together under the label "other"', {
-        metric: definition.name,
-        limit: this.#maxSeries,
-      })
-    }
-    const labels = definition.labels.map((name) => label(name, 'other')).join(',')
-    const series = family.series.get(labels) ?? new Series(labels)
-    family.series.set(labels, series)
-    return series
+    return family.add(labels, this.#clock.monotonicMs(), claim)
   }
 }
 
 function isLabelText(text: string): boolean {
   return text.length <= MAX_LABEL_TEXT && !text.includes('\n')
-}
-
-interface Family {
-  readonly definition: MetricFamily
-  /** By label text; at most maxSeriesPerFamily of claims, as many others, and one. */
-  readonly series: Map<string, Series>
-  /** Those of `series` that come from claims. */
-  claimed: number
-  /** It has the series of all that there was no room for. */
-  isFull: boolean
 }

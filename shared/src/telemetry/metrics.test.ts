@@ -26,7 +26,7 @@ interface Kit {
 }
 
 function kit({ trustDomain }: { trustDomain?: string } = {}): Kit {
-  const registry = new MetricRegistry({ log: silentLog })
+  const registry = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   const clock = new FakeClock()
   const log = createLog({ write: () => {}, format: 'plain', clock, levels: new LogLevels('off'), program: 'ztunnel' })
   const recorder = createConnectionRecorder({ registry, log, clock, ...(trustDomain && { trustDomain }) })
@@ -256,7 +256,7 @@ void t.test('bytes are told while the connection is open, each once', async (t) 
 })
 
 void t.test('names that are resolved are counted by who wanted them; workers are added up', async (t) => {
-  const control = new MetricRegistry({ log: silentLog })
+  const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   const identity = SpiffeId.parse('spiffe://td/ns/a-ns/sa/a-sa')
   for (const worker of ['one', 'two']) {
     const { recorder, registry } = kit()
@@ -288,7 +288,7 @@ void t.test('sockets are a gauge by reporter; revoked certificates are counted',
 })
 
 void t.test('a peer that calls itself otherwise each time fills one series per metric, not the memory', async (t) => {
-  const registry = new MetricRegistry({ log: silentLog, maxSeriesPerFamily: 5 })
+  const registry = new MetricRegistry({ clock: new FakeClock(), log: silentLog, maxSeriesPerFamily: 5 })
   const clock = new FakeClock()
   const log = createLog({ write: () => {}, format: 'plain', clock, levels: new LogLevels('off'), program: 'p' })
   const recorder = createConnectionRecorder({ registry, log, clock })
@@ -358,7 +358,7 @@ void t.test('labels at their longest come through from another process', async (
     src: { ...BARE.src, baggage, identity },
     dst: { ...BARE.dst, workload: workload(name), service },
   })
-  const control = new MetricRegistry({ log: silentLog })
+  const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   control.merge(registry.takeDelta(), 'w', FAMILIES)
   t.equal(control.render(FAMILIES), registry.render(FAMILIES))
 })

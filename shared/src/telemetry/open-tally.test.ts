@@ -20,7 +20,12 @@ const OPENED = METRICS.opened.name
 const CLOSED = METRICS.closed.name
 
 function startWorker(maxSeriesPerFamily: number): { registry: MetricRegistry; recorder: ConnectionRecorder } {
-  const registry = new MetricRegistry({ log: silentLog, maxSeriesPerFamily, maxClaimsPerPeer: 2 })
+  const registry = new MetricRegistry({
+    clock: new FakeClock(),
+    log: silentLog,
+    maxSeriesPerFamily,
+    maxClaimsPerPeer: 2,
+  })
   const clock = new FakeClock()
   const log = createLog({ write: () => {}, format: 'plain', clock, levels: new LogLevels('off'), program: 'ztunnel' })
   return { registry, recorder: createConnectionRecorder({ registry, log, clock }) }
@@ -58,7 +63,7 @@ function sum(values: Readonly<Record<string, number>>): number {
 }
 
 void t.test('what was open by the last delta counts as closed by a cut, once', async (t) => {
-  const control = new MetricRegistry({ log: silentLog })
+  const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   const { registry, recorder } = startWorker(5_000)
   const tally = new OpenTally()
   const told = (): void => {
@@ -97,7 +102,7 @@ void t.test('whatever was opened, closed and told before, opened equals closed a
   const step = fc.record({ name: names, isTold: fc.boolean(), ends: fc.option(fc.nat(9)), isRefused: fc.boolean() })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), fc.constantFrom(2, 5_000), (steps, maxSeries) => {
-      const control = new MetricRegistry({ log: silentLog, maxClaimsPerPeer: 2 })
+      const control = new MetricRegistry({ clock: new FakeClock(), log: silentLog, maxClaimsPerPeer: 2 })
       for (const worker of ['1', '2']) {
         const { registry, recorder } = startWorker(maxSeries)
         const tally = new OpenTally()

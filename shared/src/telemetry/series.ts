@@ -11,11 +11,21 @@ export interface Gauge {
   add(amount: number): void
 }
 
+export interface SeriesOrigin {
+  readonly claim?: Claim | undefined
+  readonly source?: string | undefined
+  readonly nowMs?: number
+}
+
 /** One line of a metric: what this process counted under these labels, and the gauges of other processes. */
 export class Series implements Counter, Gauge {
   readonly labels: string
   /** Where a peer says so. */
   readonly claim: Claim | undefined
+  /** Who brought it about, whose share of the metric it counts in; see SeriesFamily. */
+  readonly source: string | undefined
+  /** When it was counted in last, as far as the registry has noticed: to a report. By the monotonic clock. */
+  movedAtMs: number
   #own = 0
   #told = 0
   #isNew = true
@@ -24,9 +34,11 @@ export class Series implements Counter, Gauge {
   /** Values of other processes, gauges only; one for each worker process. */
   #sources: Map<string, number> | undefined
 
-  constructor(labels: string, claim?: Claim) {
+  constructor(labels: string, origin: SeriesOrigin = {}) {
     this.labels = labels
-    this.claim = claim
+    this.claim = origin.claim
+    this.source = origin.source
+    this.movedAtMs = origin.nowMs ?? 0
   }
 
   add(amount: number): void {

@@ -23,6 +23,14 @@ export function flagged(text: string, flag: ResponseFlag): string {
   return text.replace(FLAG, `,${label('response_flags', flag)},`)
 }
 
+/** From the first label of a source to the last; see `label` for what a value may hold. */
+const SOURCE = /(?:^|,)(source_workload="(?:[^"\\]|\\.)*"(?:,source_[a-z_]+="(?:[^"\\]|\\.)*")*)/
+
+/** The labels that say who opens a connection, of the label text of a series; undefined where it has none. */
+export function sourceOf(text: string): string | undefined {
+  return SOURCE.exec(text)?.[1]
+}
+
 /**
  * Istio's labels for a connection. What the mesh knows of the source overrides all that its baggage claims; its principal is
  * only ever what TLS verified. Missing values read `unknown`.

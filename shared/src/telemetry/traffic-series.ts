@@ -7,6 +7,8 @@ import { trafficLabels, withFlag, withoutClaims, type TrafficLabels } from './tr
 
 /** The counters of connections that share their labels. */
 export class TrafficSeries {
+  /** Label text with the flag of no failure. */
+  readonly text: string
   readonly opened: Counter
   readonly received: Counter
   readonly sent: Counter
@@ -20,6 +22,7 @@ export class TrafficSeries {
     this.#registry = registry
     this.#labels = trafficLabels(info, trustDomain)
     const text = withFlag(this.#labels, '-')
+    this.text = text
     const unclaimed = withoutClaims(info)
     if (unclaimed) {
       const instead = trafficLabels(unclaimed, trustDomain)

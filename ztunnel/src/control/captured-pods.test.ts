@@ -16,7 +16,7 @@ const NOWHERE = {
 void t.test('a change that fails is logged, rejects nothing, and the next one has its turn', async (t) => {
   const errors: string[] = []
   const log: Log = { ...silentLog, error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`) }
-  const metrics = new MetricRegistry({ log })
+  const metrics = new MetricRegistry({ clock: new FakeClock(), log })
   const clock = new FakeClock()
   let isBroken = true
   const pods = new CapturedPods({

@@ -118,7 +118,7 @@ export class Control {
       clock,
       log,
     })
-    const metrics = new MetricRegistry({ log })
+    const metrics = new MetricRegistry({ log, clock })
     this.#reports = new WorkerReports(this.#workers, metrics, clock)
     const probes = node && new ProbeBypass(node)
     this.#probes = probes

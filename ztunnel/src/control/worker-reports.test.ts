@@ -11,7 +11,7 @@ const labels = (flag: string): string =>
 
 void t.test('what a dead worker had open is closed; what comes from it later is not counted', async (t) => {
   const clock = new FakeClock()
-  const metrics = new MetricRegistry({ log: silentLog })
+  const metrics = new MetricRegistry({ clock: new FakeClock(), log: silentLog })
   let started: { readonly events: DataWorkerEvents; readonly worker: DataWorker } | undefined
   const pool: WorkerPool = new WorkerPool({
     count: 1,

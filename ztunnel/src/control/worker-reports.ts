@@ -32,6 +32,7 @@ export class WorkerReports {
     this.#pool = pool
     this.#metrics = metrics
     this.#clock = clock
+    metrics.keepOpen(() => [...this.#open.values()].flatMap((tally) => [...tally.openEnds()]))
     this.#refreshing = new Repetition(clock, INTERVAL_MS, () => this.refresh())
   }
 

@@ -130,7 +130,7 @@ export class Worker {
     const { log } = logging
     const mesh = new Mesh({ nodeName: config.nodeName })
     mesh.onChange((change) => this.#meshChanged(change))
-    const metrics = new MetricRegistry({ log })
+    const metrics = new MetricRegistry({ log, clock: systemClock })
     const context: WorkerContext = {
       config,
       mesh,
