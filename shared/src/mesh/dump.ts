@@ -1,3 +1,4 @@
+import { sortInParts } from '../collections/index.ts'
 import type { Authorization, Match, StringMatch } from './authorization.ts'
 import { formatGateway, type GatewayAddress } from './gateway.ts'
 import { formatCidr } from '../ip/index.ts'
@@ -8,28 +9,37 @@ import type { Workload } from './workload.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
+/** A record of the mesh that is made into what is shown only when it is written: there may be a hundred thousand. */
+interface Shown {
+  toJSON(): Json
+}
+
 /** The mesh part of /config_dump, in the shape that istioctl reads. */
 export interface MeshDump {
-  readonly workloads: readonly Json[]
-  readonly services: readonly Json[]
-  readonly policies: readonly Json[]
+  readonly workloads: readonly Shown[]
+  readonly services: readonly Shown[]
+  readonly policies: readonly Shown[]
   readonly stagedServices: Json
 }
 
-/** Sorted (workloads by uid, services by hostname, policies by key), values that are empty left out as Istio does. */
-export function dumpMesh(mesh: Mesh): MeshDump {
+/**
+ * Sorted (workloads by uid, services by hostname, policies by key), values that are empty left out as Istio does. With `pause` after
+ * each few thousand records; the records are those of the beginning.
+ */
+export async function dumpMesh(mesh: Mesh, pause: () => Promise<void>): Promise<MeshDump> {
   const staged = [...mesh.stagedEndpoints()].map(([key, endpoints]) => [key, Object.fromEntries(endpoints)])
-  const dump = dumpResources(mesh.snapshot().upserts, (service) => {
-    return Object.fromEntries(mesh.endpointsOf(service).map(({ endpoint }) => [endpoint.workloadUid, endpoint]))
-  })
+  const endpointsOf = (service: Service): Readonly<Record<string, Endpoint>> =>
+    Object.fromEntries(mesh.endpointsOf(service).map(({ endpoint }) => [endpoint.workloadUid, endpoint]))
+  const dump = await dumpResources(mesh.snapshot().upserts, pause, endpointsOf)
   return { ...dump, stagedServices: Object.fromEntries(staged) as Json }
 }
 
 /** The same of resources that no mesh holds, such as the content of the local file. */
-export function dumpResources(
+export async function dumpResources(
   resources: readonly MeshResource[],
+  pause: () => Promise<void>,
   endpointsOf: (service: Service) => Readonly<Record<string, Endpoint>> = (service) => service.endpoints,
-): Omit<MeshDump, 'stagedServices'> {
+): Promise<Omit<MeshDump, 'stagedServices'>> {
   const workloads: Workload[] = []
   const services: Service[] = []
   const policies: Authorization[] = []
@@ -38,12 +48,27 @@ export function dumpResources(
     else if (kind === 'service') services.push(value)
     else policies.push(value)
   }
+  const sorted = {
+    workloads: await sortInParts(
+      workloads,
+      by(({ uid }) => uid),
+      pause,
+    ),
+    services: await sortInParts(
+      services,
+      by(({ hostname, namespace }) => `${hostname}/${namespace}`),
+      pause,
+    ),
+    policies: await sortInParts(
+      policies,
+      by(({ namespace, name }) => `${namespace}/${name}`),
+      pause,
+    ),
+  }
   return {
-    workloads: workloads.sort(by(({ uid }) => uid)).map(dumpWorkload),
-    services: services
-      .sort(by(({ hostname, namespace }) => `${hostname}/${namespace}`))
-      .map((service) => dumpService(service, endpointsOf(service))),
-    policies: policies.sort(by(({ namespace, name }) => `${namespace}/${name}`)).map(dumpPolicy),
+    workloads: sorted.workloads.map((workload) => ({ toJSON: () => dumpWorkload(workload) })),
+    services: sorted.services.map((service) => ({ toJSON: () => dumpService(service, endpointsOf(service)) })),
+    policies: sorted.policies.map((policy) => ({ toJSON: () => dumpPolicy(policy) })),
   }
 }
 

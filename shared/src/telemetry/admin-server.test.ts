@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { authority, CLIENT, SERVER, workload } from '../certificates/certificate-fixture.ts'
 import type { FakeClock } from '../clock/index.ts'
@@ -183,7 +183,7 @@ function dumpParts(certificates: ConfigDumpParts['certificates']): ConfigDumpPar
   }
 }
 
-void t.test('the dump is pretty JSON in the shape that istioctl reads, made anew for each request', async (t) => {
+void t.test('the dump is pretty JSON in the shape that istioctl reads, made anew for who asks later', async (t) => {
   let dumps = 0
   const { port } = await kit(t, { configDump: async () => ({ dump: ++dumps }) })
   t.same(brief(await ask(port, 'GET', '/config_dump')), [200, 'application/json', '{\n  "dump": 1\n}\n'])
@@ -202,6 +202,50 @@ void t.test('the dump is pretty JSON in the shape that istioctl reads, made anew
   t.same(Object.keys(assembleConfigDump(parts)), keys)
   t.same(Object.keys(assembleConfigDump({ ...parts, workloadState: {} })), [...keys, 'workloadState'])
   t.same(assembleConfigDump(parts), { ...parts })
+})
+
+/** Asks for a dump, and reads no more than its beginning. */
+async function begin(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /config_dump HTTP/1.1\r\nhost: localhost\r\n\r\n')
+  await new Promise<void>((resolve) => {
+    socket.once('readable', resolve)
+  })
+  return socket
+}
+
+void t.test('who asks while a dump is being made gets the same', async (t) => {
+  let dumps = 0
+  const made = Promise.withResolvers<void>()
+  const configDump = async (): Promise<unknown> => {
+    dumps++
+    await made.promise
+    return { dump: dumps }
+  }
+  const { port } = await kit(t, { configDump })
+  const answers = Array.from({ length: 10 }, () => ask(port, 'GET', '/config_dump'))
+  // Asked last, so the others have been heard when it is answered.
+  t.equal((await ask(port, 'GET', '/')).status, 200)
+  made.resolve()
+  for (const { body } of await Promise.all(answers)) t.equal(body.toString(), '{\n  "dump": 1\n}\n')
+  t.equal(dumps, 1)
+})
+
+void t.test('while two dumps are sent to slow clients no third is made, and nobody waits', async (t) => {
+  let dumps = 0
+  const filler = 'x'.repeat(32 * 1024 * 1024)
+  const { port } = await kit(t, { configDump: () => ({ dump: ++dumps, filler }) })
+  const dumpOf = async (): Promise<string | undefined> =>
+    (await ask(port, 'GET', '/config_dump')).body.toString('latin1', 0, 40).match(/"dump": (\d+)/)?.[1]
+  const slow = await begin(port)
+  const slower = await begin(port)
+  t.equal(dumps, 2)
+  t.equal(await dumpOf(), '2')
+  t.equal(await dumpOf(), '2')
+  slow.destroy()
+  while ((await dumpOf()) !== '3');
+  slower.destroy()
+  t.equal(dumps, 3)
 })
 
 void t.test('a dump that fails is a 500 with its text', async (t) => {

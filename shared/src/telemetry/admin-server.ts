@@ -1,3 +1,4 @@
+import { DumpPage } from './dump-page.ts'
 import { HttpEndpoint, text, type HttpEndpointOptions, type HttpReply, type HttpRequest } from './http-endpoint.ts'
 import type { LogLevels } from './log-levels.ts'
 import { Profiler } from './profiler.ts'
@@ -11,7 +12,7 @@ export interface AdminOptions extends Omit<HttpEndpointOptions, 'handler'> {
   readonly targets: readonly string[]
   /** Called after the levels were changed, so that other processes may follow. */
   readonly onLevels: () => void
-  /** What /config_dump shows; made for each request. */
+  /** What /config_dump shows, as for jsonInParts; see DumpPage for when it is made. */
   readonly configDump: () => unknown
   /** Begins to shut down; must return at once. */
   readonly shutdown: () => void
@@ -31,9 +32,10 @@ const LOGGING_HELP = `usage:
 /** The operator's pages (port 15000). The addresses must be of the loopback: whoever reaches them may shut down. */
 export function serveAdmin(options: AdminOptions): Promise<HttpEndpoint> {
   const profiler = new Profiler(options.clock)
+  const dumps = new DumpPage(options.configDump, options.clock)
   const routes = new Map<string, Route>([
     ['/', () => page(options.program)],
-    ['/config_dump', async () => json(JSON.stringify(await options.configDump(), null, 2))],
+    ['/config_dump', (request) => dumps.reply(request)],
     ['/logging', posted(LOGGING_HELP, (request) => changeLevels(options, request))],
     ['/quitquitquit', posted('usage: POST /quitquitquit\n', () => shutDown(options))],
     ['/debug/pprof/profile', (request) => cpuProfile(profiler, request)],

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import type { Lazy } from './json-in-parts.ts'
 
 /** What the dump tells of an identity; a state of the certificate manager is one. */
 export interface DumpedCertificate {
@@ -14,17 +15,17 @@ type Json = Readonly<Record<string, unknown>>
 export interface ConfigDumpParts {
   readonly certificates: readonly DumpedCertificate[]
   readonly config: Json
-  readonly policies: readonly Json[]
-  readonly services: readonly Json[]
+  readonly policies: readonly (Json | Lazy)[]
+  readonly services: readonly (Json | Lazy)[]
   readonly stagedServices: Json
   /** The content of the local file. */
   readonly staticConfig: {
-    readonly workloads: readonly Json[]
-    readonly policies: readonly Json[]
-    readonly services: readonly Json[]
+    readonly workloads: readonly (Json | Lazy)[]
+    readonly policies: readonly (Json | Lazy)[]
+    readonly services: readonly (Json | Lazy)[]
   }
   readonly version: Json
-  readonly workloads: readonly Json[]
+  readonly workloads: readonly (Json | Lazy)[]
   /** By pod; left out where the proxy serves a single workload. */
   readonly workloadState?: Json
 }

@@ -22,7 +22,7 @@ export interface HttpRequest {
   readonly path: string
   readonly query: URLSearchParams
   readonly headers: IncomingMessage['headers']
-  /** Fires when the client has gone before the answer. */
+  /** Fires when the client has gone, before the answer or behind its end. */
   readonly signal: AbortSignal
 }
 

@@ -1,13 +1,10 @@
 import type { Clock } from '../clock/index.ts'
 import { EncodedBody } from './content-encoding.ts'
 import { HttpEndpoint, text, type HttpEndpointOptions, type HttpHandler } from './http-endpoint.ts'
+import { OneForAll } from './one-for-all.ts'
 
 const OPEN_METRICS = 'application/openmetrics-text;charset=utf-8;version=1.0.0'
 const PLAIN = 'text/plain; charset=utf-8'
-
-/** Between two renderings so many times as long as one took, up to the second: they get a quarter of the process at most. */
-const PAUSES = 3
-const MAX_PAUSE_MS = 1000
 
 /**
  * `/metrics` and `/stats/prometheus` (port 15020), any method. `render` gives the OpenMetrics text of the moment; who asks
@@ -22,24 +19,10 @@ export function serveMetrics(
 }
 
 function metricsHandler(render: () => string | Promise<string>, clock: Clock): HttpHandler {
-  let underWay: Promise<EncodedBody> | undefined
-  let notBeforeMs = 0
-  const make = async (): Promise<EncodedBody> => {
-    await untilMs(notBeforeMs, clock)
-    const sinceMs = clock.monotonicMs()
-    try {
-      const text = await Promise.try(render)
-      return new EncodedBody(Buffer.from(text))
-    } finally {
-      const nowMs = clock.monotonicMs()
-      notBeforeMs = nowMs + Math.min(PAUSES * (nowMs - sinceMs), MAX_PAUSE_MS)
-      underWay = undefined
-    }
-  }
+  const bodies = new OneForAll(async () => new EncodedBody(Buffer.from(await render())), clock)
   return async ({ path, headers }) => {
     if (path !== '/metrics' && path !== '/stats/prometheus') return text(404, 'not found\n')
-    underWay ??= make()
-    const { body, encoding } = await (await underWay).for(headers['accept-encoding']?.toString())
+    const { body, encoding } = await (await bodies.get()).for(headers['accept-encoding']?.toString())
     return {
       status: 200,
       contentType: metricsContentType(headers.accept),
@@ -47,15 +30,6 @@ function metricsHandler(render: () => string | Promise<string>, clock: Clock): H
       headers: { vary: 'accept-encoding', ...(encoding === undefined ? {} : { 'content-encoding': encoding }) },
     }
   }
-}
-
-/** At once where that time is past. */
-async function untilMs(timeMs: number, clock: Clock): Promise<void> {
-  const pauseMs = timeMs - clock.monotonicMs()
-  if (pauseMs <= 0) return
-  await new Promise<void>((resolve) => {
-    clock.after(pauseMs, resolve)
-  })
 }
 
 /** OpenMetrics when any element of `Accept` is that type, whatever its parameters; the body is the same either way. */

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { CertificateManager } from '@ambit/shared/certificates'
 import { dumpMesh, dumpResources, type Mesh } from '@ambit/shared/mesh'
 import type { LocalFileSource } from '@ambit/shared/mesh/local'
@@ -16,7 +17,7 @@ export interface ConfigDumpSources {
   readonly reports: WorkerReports
 }
 
-/** What /config_dump shows, in the shape that `istioctl ztunnel-config` reads. Holds no private key and no token. */
+/** What /config_dump shows, in the shape that `istioctl ztunnel-config` reads. Holds no private key and no token. For jsonInParts. */
 export async function configDump({
   config,
   mesh,
@@ -27,10 +28,10 @@ export async function configDump({
 }: ConfigDumpSources): Promise<unknown> {
   const isShared = config.worker.mode === 'shared'
   return assembleConfigDump({
-    ...dumpMesh(mesh),
+    ...(await dumpMesh(mesh, pause)),
     certificates: certificates.list(),
     config: shownConfig(config),
-    staticConfig: dumpResources(meshFile.current),
+    staticConfig: await dumpResources(meshFile.current, pause),
     version: shownVersion(config),
     ...(isShared ? { workloadState: await workloadState(pods, reports) } : {}),
   })
@@ -72,4 +73,9 @@ function shownVersion({ istioVersion }: ZtunnelConfig): Readonly<Record<string, 
     istioVersion,
     cryptoProvider: `openssl ${process.versions.openssl ?? 'unknown'}`,
   }
+}
+
+/** Whatever else there is to do comes first. */
+async function pause(): Promise<void> {
+  await setImmediate()
 }
