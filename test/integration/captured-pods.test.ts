@@ -4,8 +4,10 @@ import t from 'tap'
 import { FakeClock } from '@ambit/shared/clock'
 import { selectIo } from '@ambit/shared/io'
 import { silentLog, type Log } from '@ambit/shared/log'
+import { Mesh } from '@ambit/shared/mesh'
 import { MetricRegistry, METRICS } from '@ambit/shared/telemetry'
 import { CapturedPods, type CapturedPodsOptions } from '../../ztunnel/src/control/captured-pods.ts'
+import { PodProbes } from '../../ztunnel/src/control/pod-probes.ts'
 import type { PodPlace } from '../../ztunnel/src/pod.ts'
 import { NetworkNamespace, primeThreadPool, ProbeBypass } from '../../ztunnel/src/linux/index.ts'
 import { reservedNamespaces } from '../../ztunnel/src/control/reserved-namespaces.ts'
@@ -249,7 +251,11 @@ void t.test('capturing pods', async (t) => {
     await t.test('who has ended captures nobody, also where it had begun', async (t) => {
       const [begun, waiting] = [await mesh.addPod(node, 'begun'), await mesh.addPod(node, 'waiting')]
       const before = await networkOf(begun.place.namespace)
-      const probes = new ProbeBypass(NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`))
+      const probes = new PodProbes({
+        node: NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`),
+        mesh: new Mesh({ nodeName: node.name }),
+        log: silentLog,
+      })
       t.teardown(() => probes.close())
       const { pods, clock, errors, news, changes } = capturing(t, new Map(), { probes })
       nft.hesitate()

@@ -4,7 +4,7 @@ import t from 'tap'
 import { silentLog } from '@ambit/shared/log'
 import { selectIo } from '@ambit/shared/io'
 import {
-  addressesIn,
+  isAssigned,
   listenTcp,
   NetworkNamespace,
   PORT_WINDOWS,
@@ -52,10 +52,18 @@ void t.test('namespaces, sockets and rules', async (t) => {
       t.same(Object.keys(networkInterfaces()), home)
     })
 
-    await t.test('the addresses of a pod are those that others may reach: none of fe80::/10', async (t) => {
-      await pod.must(['ip', 'addr', 'add', 'fe90::1/64', 'dev', 'eth0', 'nodad'])
-      t.same([...addressesIn(inPod)].sort(), [pod.v4, pod.v6].sort())
-    })
+    await t.test(
+      'a pod has its addresses, also one that the kernel still looks for elsewhere, and no others',
+      async (t) => {
+        // Nobody answers there: it stays as it is for a while.
+        await pod.must(['sh', '-c', 'echo 100 > /proc/sys/net/ipv6/conf/eth0/dad_transmits'])
+        await pod.must(['ip', 'addr', 'add', 'fd01:99::1/128', 'dev', 'eth0'])
+        t.match(await pod.must(['ip', 'addr', 'show', 'tentative']), 'fd01:99::1')
+        for (const address of [pod.v4, pod.v6, 'fd01:99::1']) t.ok(isAssigned(inPod, address), address)
+        for (const address of [bare.v4, bare.v6, node.v4, 'fd01:99::2']) t.notOk(isAssigned(inPod, address), address)
+        await pod.must(['ip', 'addr', 'del', 'fd01:99::1/128', 'dev', 'eth0'])
+      },
+    )
 
     await t.test('a visit at home stays there', async (t) => {
       const own = NetworkNamespace.own()

@@ -4,9 +4,10 @@ import { messageOf } from '@ambit/shared/errors'
 import type { ByteIo } from '@ambit/shared/io'
 import type { Log } from '@ambit/shared/log'
 import type { Counter } from '@ambit/shared/telemetry'
-import { addressesIn, NetworkNamespace, Redirection, type ProbeBypass } from '../linux/index.ts'
+import { NetworkNamespace, Redirection } from '../linux/index.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { nameOf, type Pod, type PodPlace } from '../pod.ts'
+import type { PodProbes } from './pod-probes.ts'
 import { closeListeners, openListeners, type PodListener, type PodListenOptions } from './pod-listeners.ts'
 import { whyNotRedirected } from './why-not-redirected.ts'
 
@@ -18,7 +19,7 @@ export interface CapturedPodsOptions {
   /** Namespaces that are no pod's, by id, and whose they are. */
   readonly reserved: ReadonlyMap<string, string>
   /** Where probes of the node's own processes are let past the proxy. */
-  readonly probes: ProbeBypass | undefined
+  readonly probes: PodProbes | undefined
   /** Pods taken in and let go. */
   readonly started: Counter
   readonly stopped: Counter
@@ -225,7 +226,7 @@ export class CapturedPods {
   /** Before the redirection, so that no probe is taken. A node that refuses its rules has failing probes, not plain traffic. */
   async #letProbesPass({ pod, namespace }: CapturedPod): Promise<void> {
     try {
-      await this.#options.probes?.add(pod.uid, addressesIn(namespace))
+      await this.#options.probes?.add(pod, namespace)
     } catch (error) {
       this.#options.log.warn("the node's rules for probes are not in place: kubelet probes of pods may fail", {
         error: messageOf(error),

@@ -9,7 +9,7 @@ import { Mesh, trustDomainOf, type MeshUpdate } from '@ambit/shared/mesh'
 import { LocalFileSource } from '@ambit/shared/mesh/local'
 import { METRICS, MetricRegistry, Readiness, type OpenedLog } from '@ambit/shared/telemetry'
 import { blamedOn, type ZtunnelConfig } from '../config/index.ts'
-import { checkCapabilities, NetworkNamespace, primeThreadPool, ProbeBypass } from '../linux/index.ts'
+import { checkCapabilities, NetworkNamespace, primeThreadPool } from '../linux/index.ts'
 import type { FromWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
 import { PodsFileSource } from '../pods-file/index.ts'
@@ -23,6 +23,7 @@ import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
 import { Observability } from './observability.ts'
 import { PodIdentities } from './pod-identities.ts'
+import { PodProbes } from './pod-probes.ts'
 import { reservedNamespaces } from './reserved-namespaces.ts'
 import { UnknownPods } from './unknown-pods.ts'
 import { WorkerInProcess } from './worker-in-process.ts'
@@ -58,7 +59,7 @@ export class Control {
   readonly #workers: WorkerPool
   readonly #reports: WorkerReports
   readonly #pods: CapturedPods
-  readonly #probes: ProbeBypass | undefined
+  readonly #probes: PodProbes | undefined
   readonly #drift: DriftWatch | undefined
   readonly #podsFile: PodsFileSource | undefined
   readonly #crlFile: CrlFile | undefined
@@ -120,7 +121,7 @@ export class Control {
     })
     const metrics = new MetricRegistry({ log, clock })
     this.#reports = new WorkerReports(this.#workers, metrics, clock)
-    const probes = node && new ProbeBypass(node)
+    const probes = node && new PodProbes({ node, mesh: this.#mesh, log: log.scope('inpod') })
     this.#probes = probes
     this.#pods = new CapturedPods({
       io,
@@ -288,6 +289,7 @@ export class Control {
     for (const batch of meshBatches(update)) {
       // Both before anything else, so that a worker that is welcomed in between misses nothing.
       this.#mesh.apply(batch)
+      this.#probes?.meshChanged()
       // Who a pod is may be news, for which its workers ask when they know it.
       for (const captured of this.#pods.serving.values()) this.#wantCertificateOf(captured)
       this.#workers.broadcast({ type: 'mesh', update: batch })

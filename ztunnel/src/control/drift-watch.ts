@@ -1,15 +1,15 @@
 import { Repetition, type Clock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import type { Log } from '@ambit/shared/log'
-import type { ProbeBypass } from '../linux/index.ts'
 import { nameOf } from '../pod.ts'
 import type { CapturedPod } from './captured-pods.ts'
+import type { PodProbes } from './pod-probes.ts'
 import { whyNotRedirected } from './why-not-redirected.ts'
 
 export interface DriftWatchOptions {
   /** The pods captured now. */
   readonly captured: () => Iterable<CapturedPod>
-  readonly probes: ProbeBypass | undefined
+  readonly probes: PodProbes | undefined
   readonly intervalMs: number
   readonly clock: Clock
   readonly log: Log

@@ -1,3 +1,4 @@
+export { isAssigned } from './assigned-address.ts'
 export { checkCapabilities } from './capabilities.ts'
 export { FOREIGN_SOURCE, PROBE_ADDRESS_V4, PROBE_ADDRESS_V6 } from './in-pod-rules.ts'
 export { duplicate } from './duplicate.ts'
@@ -6,7 +7,7 @@ export { SystemCallError, trimHeap } from './libc.ts'
 export { NetworkNamespace, primeThreadPool } from './network-namespace.ts'
 export { NftError } from './nftables.ts'
 export { ProbeBypass } from './probe-bypass.ts'
-export { addressesIn, Redirection } from './redirection.ts'
+export { Redirection } from './redirection.ts'
 export { isReset, originalDestination, zoneOf } from './socket-facts.ts'
 export { socketNames } from './socket-names.ts'
 export {

@@ -95,6 +95,10 @@ export class NetworkNamespace {
     }
   }
 
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
   close(): void {
     if (this.#closed) return
     this.#closed = true

@@ -1,6 +1,4 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { networkInterfaces } from 'node:os'
-import { canonicalAddress, isLinkLocal } from '@ambit/shared/ip'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { CAPTURING_CHAINS, IN_POD_TABLE, inPodRules } from './in-pod-rules.ts'
 import { loopbackRouting } from './loopback-routing.ts'
@@ -83,13 +81,4 @@ function setSysctl(namespace: NetworkNamespace, name: string, value: '0' | '1'):
       // Not there or not ours to write.
     }
   })
-}
-
-/** The addresses of a pod that others may reach: all of its interfaces but lo, link-local ones left out. */
-export function addressesIn(namespace: NetworkNamespace): readonly string[] {
-  const interfaces = namespace.run(() => networkInterfaces())
-  return Object.values(interfaces)
-    .flatMap((addresses) => addresses ?? [])
-    .filter(({ internal, address }) => !internal && !isLinkLocal(address))
-    .map(({ address }) => canonicalAddress(address))
 }

@@ -1,10 +1,13 @@
 // What we use of rtnetlink, as linux/rtnetlink.h has it.
 
+export const RTM_NEWADDR = 20
+export const RTM_GETADDR = 22
 export const RTM_NEWROUTE = 24
 export const RTM_DELROUTE = 25
 export const RTM_GETROUTE = 26
 export const RTM_NEWRULE = 32
 export const RTM_DELRULE = 33
+export const IFA_ADDRESS = 1
 export const RTA_DST = 1
 export const RTA_OIF = 4
 export const RTA_TABLE = 15
