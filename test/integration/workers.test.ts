@@ -1,7 +1,8 @@
 // Data workers that die and proxies that are replaced, under load: programs should not notice more than they must.
+import { readdirSync } from 'node:fs'
 import t from 'tap'
-import { killWorkers, underLoad, WEB_PORT, type LoadResult } from '../demo/programs.ts'
-import { eventually, Talker, TestMesh, type TestNode } from '../kit/index.ts'
+import { killWorkers, SECRET, underLoad, WEB_PORT, type LoadResult } from '../demo/programs.ts'
+import { eventually, must, Talker, TestMesh, type TestNode } from '../kit/index.ts'
 import { ECHO_PORT, LOAD, twoNodes } from './two-nodes.ts'
 import { unwillingNft } from './unwilling-nft.ts'
 
@@ -70,6 +71,29 @@ void t.test('workers and successors', async (t) => {
       await mesh.startCa()
     })
 
+    await t.test('a pod that comes while a worker has no descriptor left is served when it has', async (t) => {
+      const late = await mesh.addPod(a, 'late')
+      const talker = await Talker.start(client)
+      talker.open('held', server.v4, ECHO_PORT)
+      await talker.echoes('held', 'before')
+      const workers = await a.proxy.workers()
+      // With one free the socket arrives, and nothing more can be opened for it.
+      for (const [free, again] of [
+        [0, /has not taken the listeners/],
+        [1, /a listener cannot be taken.*EMFILE/],
+      ] as const) {
+        const before = a.proxy.program.output.length
+        for (const pid of workers) await limit(pid, free)
+        await mesh.enrol([late])
+        await eventually('it is tried again', () => again.test(a.proxy.program.output.slice(before)))
+        for (const pid of workers) await must(['prlimit', '--pid', String(pid), '--nofile=20000:'])
+        t.match((await late.curl(server.v4, WEB_PORT)).stdout, SECRET, `with ${free} free`)
+        await mesh.enrol([late], false)
+      }
+      await talker.echoes('held', 'after')
+      t.same(await a.proxy.workers(), workers)
+    })
+
     await t.test('a second ztunnel takes over under load: no connection fails', async (t) => {
       for (const node of [b, a]) {
         const old = node.proxy
@@ -99,6 +123,14 @@ void t.test('workers and successors', async (t) => {
 /** Connections that a node's proxy counted as the receiving side. */
 function inbound(node: TestNode, what: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
   return node.proxy.metric(`istio_tcp_connections_${what}_total`, { reporter: 'destination', ...labels })
+}
+
+/** Leaves the process so many descriptors to open. */
+async function limit(pid: number, free: number): Promise<void> {
+  const taken = new Set(readdirSync(`/proc/${pid}/fd`).map(Number))
+  let most = 0
+  for (let left = free; left > 0 || taken.has(most); most++) if (!taken.has(most)) left--
+  await must(['prlimit', '--pid', String(pid), `--nofile=${most}:`])
 }
 
 async function killTwice(node: TestNode): Promise<void> {

@@ -31,7 +31,14 @@ export type ToWorker =
   | { readonly type: 'certificate-failed'; readonly identity: string; readonly reason: string }
   | { readonly type: 'certificate-forgotten'; readonly identity: string }
   | { readonly type: 'crl'; readonly base64: string }
-  | { readonly type: 'listener'; readonly pod: Pod; readonly role: ListenerRole; readonly transparent: boolean }
+  | {
+      readonly type: 'listener'
+      /** What the worker confirms it with. */
+      readonly id: number
+      readonly pod: Pod
+      readonly role: ListenerRole
+      readonly transparent: boolean
+    }
   | { readonly type: 'pod-removed'; readonly uid: string }
   | { readonly type: 'log-levels'; readonly levels: string }
   | { readonly type: 'report'; readonly id: number; readonly connections: boolean }
@@ -39,6 +46,7 @@ export type ToWorker =
 
 /** Worker → control: what it needs and what happened. */
 export type FromWorker =
+  | { readonly type: 'listening'; readonly id: number }
   | { readonly type: 'certificate-wanted'; readonly identity: string }
   | {
       readonly type: 'report'

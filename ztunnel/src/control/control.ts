@@ -17,7 +17,7 @@ import { returnMemory } from '../return-memory.ts'
 import { CapturedPods, type CapturedPod } from './captured-pods.ts'
 import { CrlFile } from './crl-file.ts'
 import { DriftWatch } from './drift-watch.ts'
-import { handOver } from './hand-over.ts'
+import { HandOvers } from './hand-overs.ts'
 import { KnownAuthorities } from './known-authorities.ts'
 import { meshBatches } from './mesh-batches.ts'
 import { NodeCertificates } from './node-certificates.ts'
@@ -57,6 +57,7 @@ export class Control {
   readonly #identities: PodIdentities
   readonly #unknownPods: UnknownPods
   readonly #workers: WorkerPool
+  readonly #handOvers: HandOvers
   readonly #reports: WorkerReports
   readonly #pods: CapturedPods
   readonly #probes: PodProbes | undefined
@@ -109,13 +110,17 @@ export class Control {
       clock,
       log: log.scope('inpod'),
     })
+    this.#handOvers = new HandOvers({ clock, log })
     this.#workers = new WorkerPool({
       count: config.workers,
       spawn: (events) =>
         config.workerInProcess ? new WorkerInProcess(events, io) : new WorkerProcess(events, process.env),
       welcome: (process) => this.#welcome(process),
       onMessage: (process, message) => this.#received(process, message),
-      onGone: (process) => this.#reports.gone(process),
+      onGone: (process) => {
+        this.#handOvers.gone(process)
+        this.#reports.gone(process)
+      },
       clock,
       log,
     })
@@ -144,9 +149,10 @@ export class Control {
       onListening: (captured) => {
         // Where a predecessor's redirection is there already connections come from now on, before the change is done.
         this.#wantCertificateOf(captured)
-        this.#workers.workers.forEach((process) => handOver(process, captured))
+        this.#workers.workers.forEach((process) => this.#handOvers.give(process, captured))
       },
       onRemoved: ({ pod }) => {
+        this.#handOvers.removed(pod.uid)
         this.#workers.broadcast({ type: 'pod-removed', uid: pod.uid })
         // Workers do one thing after the other: who reports has ended them.
         return this.#reports.refresh()
@@ -267,7 +273,7 @@ export class Control {
     for (const update of meshBatches(this.#mesh.snapshot())) worker.send({ type: 'mesh', update })
     this.#crlFile?.sendTo((message) => worker.send(message))
     this.#certificates.sendAll((message) => worker.send(message))
-    for (const pod of this.#pods.serving.values()) handOver(worker, pod)
+    for (const pod of this.#pods.serving.values()) this.#handOvers.give(worker, pod)
   }
 
   #received(worker: DataWorker, message: FromWorker): void {
@@ -277,6 +283,9 @@ export class Control {
         return
       case 'report':
         this.#reports.receive(worker, message)
+        return
+      case 'listening':
+        this.#handOvers.confirmed(worker, message.id)
         return
       case 'drained':
         worker.end()
@@ -333,6 +342,7 @@ export class Control {
     // Our reference goes first: the last one to close a listener is a worker, which accepts what waits before it does.
     this.#drift?.stop()
     this.#unknownPods.stop()
+    this.#handOvers.stop()
     this.#pods.stop()
     // What it has begun to open is there to be closed.
     await Promise.allSettled([this.#starting])

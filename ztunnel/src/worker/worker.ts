@@ -2,6 +2,7 @@ import { flushCompileCache } from 'node:module'
 import { CrlSet, fromWire } from '@ambit/shared/certificates'
 import { systemClock } from '@ambit/shared/clock'
 import { askServers, NameResolver } from '@ambit/shared/dns'
+import { messageOf } from '@ambit/shared/errors'
 import { HeldMemory, Leftovers } from '@ambit/shared/hbone'
 import { selectIo } from '@ambit/shared/io'
 import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
@@ -10,6 +11,7 @@ import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } fro
 import { NetworkNamespace, primeThreadPool, socketNames } from '../linux/index.ts'
 import type { FromWorker, ListenerRole, PodConnections, ToWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
+import { nameOf } from '../pod.ts'
 import { returnMemory } from '../return-memory.ts'
 import { Handshakes } from './handshakes.ts'
 import { hboneLimits } from './hbone-limits.ts'
@@ -164,17 +166,22 @@ export class Worker {
     return { context, logging, metrics }
   }
 
-  #listen(
-    context: WorkerContext,
-    { pod, role, transparent }: Extract<ToWorker, { type: 'listener' }>,
-    handle: unknown,
-  ): void {
-    let proxy = this.#pods.get(pod.uid)
-    if (!proxy) {
-      proxy = new PodProxy(context, pod, namespaceOf(context, handle))
-      this.#pods.set(pod.uid, proxy)
+  /** What fails, for want of descriptors, is not confirmed, and tried again when it is handed over again. */
+  #listen(context: WorkerContext, message: Extract<ToWorker, { type: 'listener' }>, handle: unknown): void {
+    const { id, pod, role, transparent } = message
+    try {
+      let proxy = this.#pods.get(pod.uid)
+      if (!proxy) {
+        proxy = new PodProxy(context, pod, namespaceOf(context, handle))
+        this.#pods.set(pod.uid, proxy)
+      }
+      proxy.listen({ role, handle, transparent, serve: SERVE[role] })
+    } catch (error) {
+      if (isClosable(handle)) handle.close()
+      context.log.error('a listener cannot be taken', { pod: nameOf(pod), port: role, error: messageOf(error) })
+      return
     }
-    proxy.listen({ role, handle, transparent, serve: SERVE[role] })
+    this.#send({ type: 'listening', id })
   }
 
   #removePod(uid: string): void {
@@ -227,6 +234,10 @@ function updatePolicies(policies: PolicySet, { upserts, removals }: MeshUpdate):
 /** Where a pod's listener was made. A dedicated proxy is where its workload is, and may lack the right to ask a socket. */
 function namespaceOf({ config }: WorkerContext, handle: unknown): NetworkNamespace {
   return config.mode === 'dedicated' ? NetworkNamespace.own() : NetworkNamespace.ofSocket(descriptorOf(handle))
+}
+
+function isClosable(handle: unknown): handle is { close(): void } {
+  return typeof handle === 'object' && handle !== null && 'close' in handle && typeof handle.close === 'function'
 }
 
 /** The descriptor of a socket received from the control process; needed to find the network namespace that it is in. */
