@@ -5,6 +5,7 @@ import { silentLog } from '@ambit/shared/log'
 import { selectIo } from '@ambit/shared/io'
 import {
   isAssigned,
+  isForwarding,
   listenTcp,
   NetworkNamespace,
   PORT_WINDOWS,
@@ -64,6 +65,26 @@ void t.test('namespaces, sockets and rules', async (t) => {
         await pod.must(['ip', 'addr', 'del', 'fd01:99::1/128', 'dev', 'eth0'])
       },
     )
+
+    await t.test('a namespace forwards where one of 64 interfaces does', async (t) => {
+      const set = (name: string, value: 0 | 1): Promise<string> =>
+        pod.must(['sh', '-c', `echo ${value} > /proc/sys/net/ipv4/conf/${name}/forwarding`])
+      t.notOk(isForwarding(inPod, 4))
+      t.notOk(isForwarding(inPod, 6))
+      await set('eth0', 1)
+      t.ok(isForwarding(inPod, 4))
+      t.notOk(isForwarding(inPod, 6))
+      await set('eth0', 0)
+      const pairs = Array.from({ length: 40 }, (_, n) => `link add one${n} type veth peer name two${n}\n`)
+      await pod.must(['ip', '-batch', '-'], { input: pairs.join('') })
+      const names = (await pod.must(['ls', '-U', '/proc/sys/net/ipv4/conf'])).trim().split('\n')
+      await set(names.findLast((name) => name !== 'all' && name !== 'default') ?? '', 1)
+      t.notOk(isForwarding(inPod, 4), 'more are not looked at')
+      await set('all', 1)
+      t.ok(isForwarding(inPod, 4))
+      await set('all', 0)
+      await pod.must(['ip', '-batch', '-'], { input: pairs.map((_, n) => `link del one${n}\n`).join('') })
+    })
 
     await t.test('a visit at home stays there', async (t) => {
       const own = NetworkNamespace.own()

@@ -4,11 +4,12 @@ import type { TcpEnd, TcpListener } from '@ambit/shared/io'
 import type { Workload } from '@ambit/shared/mesh'
 import { logVerdict, type ConnectionFacts } from '@ambit/shared/policy'
 import { encodeBaggage } from '../connect-headers/index.ts'
-import type { NetworkNamespace } from '../linux/index.ts'
+import { isForwarding, type NetworkNamespace } from '../linux/index.ts'
 import { LISTEN_BACKLOG } from '../listen-backlog.ts'
 import type { ListenerRole } from '../messages.ts'
 import type { Pod } from '../pod.ts'
 import { ConnectionFailure } from './connection-failure.ts'
+import { ForwardingMemory } from './forwarding-memory.ts'
 import { identityOf } from './identity-of.ts'
 import { localWorkload } from './local-workload.ts'
 import { OpenConnections } from './open-connections.ts'
@@ -46,6 +47,7 @@ export class PodProxy {
   readonly connections = new OpenConnections()
   readonly scarcePorts: ScarcePorts
   readonly memory: MemoryShare
+  readonly forwarding: ForwardingMemory
   readonly #policy: PodPolicy
   readonly #listeners = new Map<ListenerRole, TcpListener>()
   readonly #tunnels = new Map<HboneServerConnection, PeerTls>()
@@ -66,6 +68,10 @@ export class PodProxy {
     this.pod = pod
     this.namespace = namespace
     this.memory = context.heldMemory.share()
+    this.forwarding = new ForwardingMemory({
+      clock: context.clock,
+      ask: (family) => isForwarding(namespace, family),
+    })
     this.scarcePorts = new ScarcePorts(context.clock)
     this.#policy = new PodPolicy({ ...context, pod, connections: this.connections })
     this.pool = new HbonePool({

@@ -1,6 +1,6 @@
 import { familyOf, isLinkLocal, type SocketAddress } from '@ambit/shared/ip'
 import type { Workload } from '@ambit/shared/mesh'
-import { isForwarding, isLocalAddress } from '../linux/index.ts'
+import { isLocalAddress } from '../linux/index.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
 interface Carried {
@@ -14,7 +14,7 @@ interface Carried {
  * link-local client is not dialled for by its own. Throws where it must not go on.
  */
 export function refuseUnlessForwarded(
-  { namespace }: PodProxy,
+  { namespace, forwarding }: PodProxy,
   local: Workload,
   { source, destination }: Carried,
 ): void {
@@ -25,6 +25,6 @@ export function refuseUnlessForwarded(
   if (isLinkLocal(source.address) || isLinkLocal(address)) {
     throw new Error(`link-local packets are not forwarded, and ${address} is no address of this pod`)
   }
-  if (isForwarding(namespace, familyOf(address) ?? 4)) return
+  if (forwarding.isForwarding(familyOf(address) ?? 4)) return
   throw new Error(`this pod forwards no packets, and ${address} is none of its addresses`)
 }
