@@ -1,3 +1,4 @@
+import { url as inspectorUrl } from 'node:inspector'
 import { flushCompileCache } from 'node:module'
 import { setImmediate } from 'node:timers/promises'
 import { createCaClient, type CaClient } from '@ambit/shared/ca/client'
@@ -30,6 +31,7 @@ import { WorkerInProcess } from './worker-in-process.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { WorkerProcess, type DataWorker } from './worker-process.ts'
 import { WorkerReports } from './worker-reports.ts'
+import { WorkerWatch } from './worker-watch.ts'
 
 /** A worker that has not ended this long after the drain deadline is killed. */
 const KILL_MARGIN_MS = 2_000
@@ -59,6 +61,7 @@ export class Control {
   readonly #workers: WorkerPool
   readonly #handOvers: HandOvers
   readonly #reports: WorkerReports
+  readonly #watch: WorkerWatch | undefined
   readonly #pods: CapturedPods
   readonly #probes: PodProbes | undefined
   readonly #drift: DriftWatch | undefined
@@ -126,6 +129,8 @@ export class Control {
     })
     const metrics = new MetricRegistry({ log, clock })
     this.#reports = new WorkerReports(this.#workers, metrics, clock)
+    // At a breakpoint a worker stands still for as long as somebody looks.
+    this.#watch = inspectorUrl() ? undefined : new WorkerWatch({ workers: () => this.#workers.workers, clock, log })
     const probes = node && new PodProbes({ node, mesh: this.#mesh, log: log.scope('inpod') })
     this.#probes = probes
     this.#pods = new CapturedPods({
@@ -349,6 +354,7 @@ export class Control {
     this.#workers.broadcast({ type: 'drain', deadlineMs: drainDeadlineMs })
     await this.#workers.stop(drainDeadlineMs + KILL_MARGIN_MS)
     this.#reports.stop()
+    this.#watch?.stop()
     this.#probes?.close()
     this.#certificates.close()
     this.#ca.close()

@@ -2,12 +2,15 @@ import { fork, type ChildProcess, type SendHandle } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { ListenHandle } from '@ambit/shared/io'
 import type { FromWorker, ToWorker } from '../messages.ts'
+import { WorkerPulse } from './worker-pulse.ts'
 
 const WORKER_MAIN = fileURLToPath(new URL('../worker/main.ts', import.meta.url))
 
 /** A data worker as the control process sees it. Messages arrive in the order of sending. */
 export interface DataWorker {
   readonly pid: number
+  /** Of a process of its own. */
+  readonly pulse?: WorkerPulse
   /** Sends a message; to a worker that is gone it is dropped, for its successor gets the whole state anew. */
   send(message: ToWorker, handle?: ListenHandle): void
   /** Lets a drained worker end. */
@@ -23,6 +26,7 @@ export interface DataWorkerEvents {
 
 /** A data worker in a process of its own, and the channel to it. */
 export class WorkerProcess implements DataWorker {
+  readonly pulse = new WorkerPulse()
   readonly #child: ChildProcess
   #gone = false
 
@@ -34,6 +38,7 @@ export class WorkerProcess implements DataWorker {
       execArgv: [...process.execArgv, '--disable-warning=DEP0111'],
     })
     this.#child.on('message', (message) => {
+      this.pulse.spoke()
       // Only our own worker code writes on this channel.
       events.onMessage(this, message as FromWorker)
     })
@@ -53,9 +58,8 @@ export class WorkerProcess implements DataWorker {
   send(message: ToWorker, handle?: ListenHandle): void {
     if (this.#gone || !this.#child.connected) return
     // Node passes its own TCP handles, which ListenHandle is, as well as the types that SendHandle names.
-    this.#child.send(message, handle as unknown as SendHandle, { keepOpen: true }, () => {
-      // A failed send means that the process is going away; `exit` follows.
-    })
+    // A failed send means that the process is going away; `exit` follows.
+    this.#child.send(message, handle as unknown as SendHandle, { keepOpen: true }, this.pulse.sending(message))
   }
 
   end(): void {
