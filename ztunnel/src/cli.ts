@@ -4,6 +4,7 @@ import { messageOf } from '@ambit/shared/errors'
 import { openLog } from '@ambit/shared/telemetry'
 import { ConfigError, describeVariables, readConfig, whyUnreadable } from './config/index.ts'
 import { Control } from './control/control.ts'
+import { sendNow } from './linux/index.ts'
 import { version } from './version.ts'
 
 const COMMANDS = `usage: ztunnel [proxy [ztunnel]]   run until SIGTERM, SIGINT or POST /quitquitquit; SIGINT while it drains cuts what is open
@@ -25,7 +26,7 @@ function help(): string {
 async function run(): Promise<number> {
   const config = readConfig(process.env, whyUnreadable)
   const { logFormat: format, logLevel: levels } = config.worker
-  const logging = openLog({ fd: 1, format, levels, program: 'ztunnel', clock: systemClock })
+  const logging = openLog({ fd: 1, format, levels, program: 'ztunnel', clock: systemClock, sendNow })
   process.on('exit', () => logging.flushSync())
   const end = new AbortController()
   const stop = (signal: NodeJS.Signals): void => {

@@ -6,9 +6,12 @@ export interface LineSink {
   readonly maxWriteBytes: number
   /** Writes all of it, then calls `done` once. A failure is the sink's business: it drops and goes on. */
   write(text: string, done: () => void): void
-  /** The same without waiting for anything but the kernel, for the last lines of a process. */
+  /** Writes at once what is left of a write under way, and this; drops what a reader that stands still does not take. The end of the process. */
   writeSync(text: string): void
 }
+
+/** As long as the end of a process waits for a reader that takes nothing. */
+const PATIENCE_MS = 1_000
 
 export interface LineWriterOptions {
   readonly sink: LineSink
@@ -39,6 +42,8 @@ export class LineWriter {
   #isWriting = false
   /** Runs while #gathering may wait for more. */
   #linger: Timer | undefined
+  /** Done so far. */
+  #writes = 0
   #dropped = 0
   #idle: (() => void)[] = []
 
@@ -62,15 +67,29 @@ export class LineWriter {
     else this.#linger ??= this.#clock.after(this.#lingerMs, () => this.#lingered())
   }
 
-  /** Resolves when all lines taken so far are written. */
+  /**
+   * Resolves when all lines taken so far are written, or when the reader has taken nothing for a second: one that stands still
+   * holds no end up.
+   */
   async flush(): Promise<void> {
     if (!this.#isWriting) this.#next()
-    if (this.#isWriting) await new Promise<void>((resolve) => this.#idle.push(resolve))
+    if (!this.#isWriting) return
+    const idle = Promise.withResolvers<void>()
+    this.#idle.push(idle.resolve)
+    let timer: Timer | undefined
+    const watch = (): void => {
+      const before = this.#writes
+      timer = this.#clock.after(PATIENCE_MS, () => (this.#writes === before ? idle.resolve() : watch()))
+    }
+    watch()
+    await idle.promise
+    timer?.cancel()
   }
 
-  /** For `process.on('exit')`: writes at once what still waits. A write under way is already the kernel's. */
+  /** For `process.on('exit')`: writes at once what still waits, that of a write under way included. */
   flushSync(): void {
     this.#seal()
+    if (this.#isWriting) this.#sink.writeSync('')
     for (const text of this.#take()) this.#sink.writeSync(text)
   }
 
@@ -90,6 +109,7 @@ export class LineWriter {
     this.#isWriting = true
     this.#sink.write(text, () => {
       // Before the next write is chosen, so that the line about it goes in order.
+      this.#writes++
       this.#tellDropped()
       this.#isWriting = false
       // Lines that came meanwhile have their moment too. Written at once to a file they cost 0.25 writes, 0.4 futex calls

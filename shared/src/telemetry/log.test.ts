@@ -1,9 +1,17 @@
-import { spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync } from 'node:fs'
 import * as fc from 'fast-check'
 import t from 'tap'
 import { FakeClock, type Clock } from '../clock/index.ts'
 import { createLog, LineWriter, LogLevels, MAX_LINE_BYTES, type LogFormat, type ScopedLog } from './index.ts'
+
+/** The beginning of a program that logs to its standard output. */
+const OPEN = `
+  const { openLog } = await import(${JSON.stringify(import.meta.resolve('./index.ts'))})
+  const { systemClock } = await import(${JSON.stringify(import.meta.resolve('../clock/index.ts'))})
+  const { log, flush, flushSync } = openLog({ fd: 1, format: 'plain', levels: 'info', program: 'p', clock: systemClock })
+  process.on('exit', flushSync)`
 
 function logInto(lines: string[], format: LogFormat = 'plain', levels = new LogLevels()): ScopedLog {
   return createLog({ write: (line) => lines.push(line), format, clock: new FakeClock(), levels, program: 'ztunnel' })
@@ -278,14 +286,22 @@ void t.test('at the end all is written at once', async (t) => {
   await idle.flush()
 })
 
+void t.test('a process ends though the reader of the pipe stands still', async (t) => {
+  const path = `${t.testdir({})}/fifo`
+  execFileSync('mkfifo', [path])
+  const fifo = openSync(path, constants.O_RDWR)
+  const program = `${OPEN}
+    setInterval(() => {}, 1_000) // the caller keeps the process
+    for (let i = 0; i < 20_000; i++) log.info('line', { i })
+    await flush()
+    process.exit(7)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', fifo, 'inherit'] })
+  t.same(await once(child, 'exit'), [7, null])
+  closeSync(fifo)
+})
+
 void t.test('a process that exits at once leaves all of its lines in the pipe, whole', async (t) => {
-  const module = fileURLToPath(new URL('./index.ts', import.meta.url))
-  const clock = fileURLToPath(new URL('../clock/index.ts', import.meta.url))
-  const program = `
-    const { openLog } = await import(${JSON.stringify(module)})
-    const { systemClock } = await import(${JSON.stringify(clock)})
-    const { log, flushSync } = openLog({ fd: 1, format: 'plain', levels: 'info', program: 'p', clock: systemClock })
-    process.on('exit', flushSync)
+  const program = `${OPEN}
     for (let i = 0; i < 2000; i++) log.info('line', { i })
     await new Promise((resolve) => setImmediate(resolve))
     for (let i = 2000; i < 3000; i++) log.info('line', { i })

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock/index.ts'
 import { createLog, type ScopedLog } from './create-log.ts'
-import { fileDescriptorSink } from './file-descriptor-sink.ts'
+import { fileDescriptorSink, type SendNow } from './file-descriptor-sink.ts'
 import type { LogFormat } from './line-format.ts'
 import { LineWriter } from './line-writer.ts'
 import { LogLevels } from './log-levels.ts'
@@ -14,23 +14,25 @@ export interface OpenLogOptions {
   readonly levels: string
   readonly program: string
   readonly clock: Clock
+  /** Where it is a socket. */
+  readonly sendNow?: SendNow
 }
 
 export interface OpenedLog {
   readonly log: ScopedLog
   /** Change it to change what is logged from the next line on. */
   readonly levels: LogLevels
-  /** Resolves when everything logged so far is written. */
+  /** Resolves when everything logged so far is written, or nothing was taken for a second. */
   flush(): Promise<void>
   /** For `process.on('exit')`. */
   flushSync(): void
 }
 
 /** The log of a process. Throws TelemetryError `bad-level`. The caller keeps the process alive until `flush` at its end. */
-export function openLog({ fd, format, levels: specification, program, clock }: OpenLogOptions): OpenedLog {
+export function openLog({ fd, format, levels: specification, program, clock, sendNow }: OpenLogOptions): OpenedLog {
   const levels = new LogLevels(specification)
   const writer = new LineWriter({
-    sink: fileDescriptorSink(fd, clock),
+    sink: fileDescriptorSink(fd, clock, sendNow),
     clock,
     onDropped: (lines) => log.warn('log lines dropped: the reader of the log is too slow', { lines }),
   })

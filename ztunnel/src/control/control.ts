@@ -359,6 +359,9 @@ export class Control {
     this.#certificates.close()
     this.#ca.close()
     await this.#observability.stop()
+    // Nothing else is left that keeps the process.
+    const alive = setInterval(() => {}, KILL_MARGIN_MS)
     await this.#logging.flush()
+    clearInterval(alive)
   }
 }

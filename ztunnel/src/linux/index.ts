@@ -8,6 +8,7 @@ export { NetworkNamespace, primeThreadPool } from './network-namespace.ts'
 export { NftError } from './nftables.ts'
 export { ProbeBypass } from './probe-bypass.ts'
 export { Redirection } from './redirection.ts'
+export { sendNow } from './send-now.ts'
 export { isReset, originalDestination, zoneOf } from './socket-facts.ts'
 export { socketNames } from './socket-names.ts'
 export {

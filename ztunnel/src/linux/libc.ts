@@ -30,6 +30,7 @@ const functions = {
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Inout_ void *value, _Inout_ void *length)'),
   getpeername: libc.func('int getpeername(int fd, _Inout_ void *address, _Inout_ void *length)'),
   getsockname: libc.func('int getsockname(int fd, _Inout_ void *address, _Inout_ void *length)'),
+  send: libc.func('long send(int fd, const void *buffer, size_t length, int flags)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, ...)'),
   close: libc.func('int close(int fd)'),
   fcntl: libc.func('int fcntl(int fd, int command, ...)'),
@@ -50,6 +51,7 @@ export const libcGetsockopt: (
 ) => number = functions.getsockopt
 export const libcGetpeername: (fd: number, address: Uint8Array, length: Uint8Array) => number = functions.getpeername
 export const libcGetsockname: (fd: number, address: Uint8Array, length: Uint8Array) => number = functions.getsockname
+export const libcSend: (fd: number, buffer: Uint8Array, length: number, flags: number) => number = functions.send
 export const libcClose: (fd: number) => number = functions.close
 
 /** ioctl without an argument. */
@@ -81,7 +83,11 @@ export function trimHeap(): void {
   mallocTrim?.(0)
 }
 
-const errnoNames = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]))
+const errnoNames = new Map<number, string>([
+  ...Object.entries(constants.errno).map(([name, value]) => [value, name] as const),
+  // It has two names, and Node uses this one.
+  [constants.errno.EAGAIN, 'EAGAIN'],
+])
 
 /** A call into the kernel that failed. */
 export class SystemCallError extends Error {

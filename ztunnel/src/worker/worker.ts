@@ -8,7 +8,7 @@ import { selectIo } from '@ambit/shared/io'
 import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
 import { PolicySet } from '@ambit/shared/policy'
 import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
-import { NetworkNamespace, primeThreadPool, socketNames } from '../linux/index.ts'
+import { NetworkNamespace, primeThreadPool, sendNow, socketNames } from '../linux/index.ts'
 import type { FromWorker, ListenerRole, PodConnections, ToWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
 import { nameOf } from '../pod.ts'
@@ -127,6 +127,7 @@ export class Worker {
       levels: logLevels,
       program: 'ztunnel',
       clock: systemClock,
+      sendNow,
     })
     process.on('exit', () => logging.flushSync())
     const { log } = logging
