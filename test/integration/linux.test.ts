@@ -176,6 +176,22 @@ void t.test('namespaces, sockets and rules', async (t) => {
       t.equal(await digestOfTable(inBare, IN_POD_TABLE), undefined)
     })
 
+    await t.test('a table into which somebody has put more than is looked at is made anew', async (t) => {
+      const redirection = new Redirection(inPod, { packetMark: 1_337 })
+      await redirection.install()
+      const before = await pod.must(['nft', 'list', 'ruleset'])
+      const elements = Array.from({ length: 30_000 }, (_, n) => `10.0.${n >> 8}.${n & 255} . 10.0.0.1 . ${n}`)
+      const set = `inet ${IN_POD_TABLE} huge`
+      await applyNft(
+        inPod,
+        `add set ${set} { type ipv4_addr . ipv4_addr . inet_service ; }\nadd element ${set} { ${elements.join()} }\n`,
+      )
+      t.same(await redirection.mend(), ['rules'])
+      t.same(await redirection.mend(), [])
+      t.equal(await pod.must(['nft', 'list', 'ruleset']), before)
+      await redirection.remove()
+    })
+
     await t.test('connections that wait at a listener that closes move to its successor', async (t) => {
       const redirection = new Redirection(inPod, { packetMark: 1_337 })
       await redirection.install()
