@@ -5,6 +5,7 @@ import type { SocketAddress } from '../../ip/index.ts'
 import { CaError } from '../ca-error.ts'
 import type { SigningSource } from '../authority/signing-material.ts'
 import { CallRefused, createCertificate, type CertificateServiceOptions } from './create-certificate.ts'
+import { RefusalLog } from './refusal-log.ts'
 import { RenewableCredentials } from './renewable-credentials.ts'
 import {
   loadServiceDefinition,
@@ -43,7 +44,7 @@ const MAX_SESSION_MEMORY_MB = 10
 /** Calls under way get this long to end when the server closes. */
 const CLOSE_GRACE_MS = 5_000
 
-export interface CaServerOptions extends Omit<CertificateServiceOptions, 'signing'> {
+export interface CaServerOptions extends Omit<CertificateServiceOptions, 'signing' | 'refusals'> {
   readonly listen: SocketAddress
   /** Stays the caller's: the server does not close it. */
   readonly source: SigningSource
@@ -68,19 +69,21 @@ export function createCaServer(options: CaServerOptions): Promise<CaServer> {
   return GrpcCaServer.open(options)
 }
 
+interface CaServerParts {
+  readonly listener: TcpServer
+  readonly sockets: ReadonlySet<Socket>
+  readonly grpc: Server
+  readonly serving: ServingCertificate
+  readonly refusals: RefusalLog
+}
+
 class GrpcCaServer implements CaServer {
   readonly address: SocketAddress
-  readonly #listener: TcpServer
-  readonly #sockets: ReadonlySet<Socket>
-  readonly #grpc: Server
-  readonly #serving: ServingCertificate
+  readonly #parts: CaServerParts
 
-  private constructor(listener: TcpServer, sockets: ReadonlySet<Socket>, grpc: Server, serving: ServingCertificate) {
-    this.#listener = listener
-    this.#sockets = sockets
-    this.#grpc = grpc
-    this.#serving = serving
-    this.address = addressOf(listener)
+  private constructor(parts: CaServerParts) {
+    this.#parts = parts
+    this.address = addressOf(parts.listener)
   }
 
   static async open(options: CaServerOptions): Promise<GrpcCaServer> {
@@ -95,8 +98,9 @@ class GrpcCaServer implements CaServer {
       onRenewed: (context) => credentials.replace(context),
     })
     const credentials = new RenewableCredentials(serving.context())
+    const refusals = new RefusalLog(options)
     const grpc = newGrpcServer(limits)
-    grpc.addService(loadServiceDefinition(), { CreateCertificate: handler(options, limits) })
+    grpc.addService(loadServiceDefinition(), { CreateCertificate: handler(options, limits, refusals) })
     const injector = grpc.createConnectionInjector(credentials)
     // Our own listener in front of gRPC's: it can limit connections, and says what is wrong with an address.
     const sockets = new Set<Socket>()
@@ -108,7 +112,7 @@ class GrpcCaServer implements CaServer {
     listener.maxConnections = limits.maxConnections
     try {
       await listening(listener, options.listen)
-      return new GrpcCaServer(listener, sockets, grpc, serving)
+      return new GrpcCaServer({ listener, sockets, grpc, serving, refusals })
     } catch (error) {
       serving.close()
       grpc.forceShutdown()
@@ -117,21 +121,23 @@ class GrpcCaServer implements CaServer {
   }
 
   async close(): Promise<void> {
-    this.#serving.close()
+    const { listener, sockets, grpc, serving, refusals } = this.#parts
+    serving.close()
     const closed = new Promise<void>((resolve) => {
-      this.#listener.close(() => resolve())
+      listener.close(() => resolve())
     })
     const force = setTimeout(() => {
-      this.#grpc.forceShutdown()
-      for (const socket of this.#sockets) socket.destroy()
+      grpc.forceShutdown()
+      for (const socket of sockets) socket.destroy()
     }, CLOSE_GRACE_MS)
     await new Promise<void>((resolve) => {
-      this.#grpc.tryShutdown(() => resolve())
+      grpc.tryShutdown(() => resolve())
     })
     // Those that never got as far as HTTP/2.
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of sockets) socket.destroy()
     await closed
     clearTimeout(force)
+    refusals.close()
   }
 }
 
@@ -147,8 +153,8 @@ function newGrpcServer(limits: CaServerLimits): Server {
   })
 }
 
-function handler(options: CaServerOptions, limits: CaServerLimits): UntypedHandleCall {
-  const service: CertificateServiceOptions = { ...options, signing: () => options.source.current() }
+function handler(options: CaServerOptions, limits: CaServerLimits, refusals: RefusalLog): UntypedHandleCall {
+  const service: CertificateServiceOptions = { ...options, refusals, signing: () => options.source.current() }
   let active = 0
   return (
     call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,

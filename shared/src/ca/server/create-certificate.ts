@@ -5,6 +5,7 @@ import { SpiffeId } from '../../identity/index.ts'
 import type { Log } from '../../log/index.ts'
 import type { SigningMaterial } from '../authority/signing-material.ts'
 import { AuthorizationError, type CaAuthorizer } from '../authorizer/authorizer.ts'
+import type { RefusalLog } from './refusal-log.ts'
 
 /** Wider than any lifetime, so that a number from the wire stays exact. */
 const MAX_LIFETIME_S = 2 ** 40
@@ -33,6 +34,7 @@ export interface CertificateServiceOptions {
   readonly maxTtlMs: number
   readonly clock: Clock
   readonly log: Log
+  readonly refusals: RefusalLog
 }
 
 /** What the caller is told: a gRPC status and a text that gives nothing away. The reason is in the log. */
@@ -44,7 +46,7 @@ export class CallRefused extends MeshError<'unauthenticated' | 'invalid-argument
 
 /** Answers one CreateCertificate. Resolves with cert_chain; rejects with CallRefused and nothing else. */
 export async function createCertificate(call: CertificateCall, options: CertificateServiceOptions): Promise<string[]> {
-  const { log } = options
+  const { log, refusals } = options
   try {
     // Who is it? Before anything of the request is looked at: strangers cost one hash.
     const identity = await identify(call, options)
@@ -58,7 +60,7 @@ export async function createCertificate(call: CertificateCall, options: Certific
     return chain
   } catch (error) {
     const refused = error instanceof CallRefused ? error : new CallRefused('internal', 'CSR signing error', error)
-    log.warn('certificate refused', {
+    refusals.add({
       reason: messageOf(refused.cause ?? refused),
       wanted: call.impersonatedIdentity,
       peer: call.peer,
