@@ -16,7 +16,7 @@ import { systemClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
 import { silentLog, type Log } from '../log/index.ts'
 import { readSigningMaterial, type SigningMaterial, type SigningSource } from './authority/signing-material.ts'
-import { AuthorizationError, type CaAuthorizer, type Caller } from './authorizer/authorizer.ts'
+import { AuthorizationError, type CaAuthorizer, type Caller, type ShownToken } from './authorizer/authorizer.ts'
 import { createCaClient, type CaClient, type CaClientOptions } from './client/index.ts'
 import { createCaServer, type CaServer, type CaServerOptions } from './server/ca-server.ts'
 
@@ -94,6 +94,10 @@ export class TestSource implements SigningSource {
 /** Lets one token impersonate everybody in namespace `ns`. */
 export class TestAuthorizer implements CaAuthorizer {
   readonly seen: Caller[] = []
+
+  async authenticate({ token }: ShownToken): Promise<void> {
+    if (token !== NODE_TOKEN) throw new AuthorizationError('unauthenticated', 'unknown token')
+  }
 
   async authorize(caller: Caller): Promise<SpiffeId> {
     this.seen.push(caller)

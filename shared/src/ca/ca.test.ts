@@ -131,7 +131,10 @@ void t.test('strangers are refused and told nothing; the log says why', async (t
 
 void t.test('an authorizer that goes astray gives nobody a foreign identity', async (t) => {
   const answers = [idOf('ns', 'b'), SpiffeId.of('evil.example', 'ns', 'a')]
-  const authorizer = { authorize: async () => answers.shift() ?? Promise.reject(new Error('out of order')) }
+  const authorizer = {
+    authenticate: async () => {},
+    authorize: async () => answers.shift() ?? Promise.reject(new Error('out of order')),
+  }
   const { client } = await startCa(t, new TestSource(materialOf(root)), { authorizer })
   await t.rejects(client.fetch(idOf('ns', 'a'), forever), { code: 'signing', status: 'Internal' })
   await t.rejects(client.fetch(idOf('ns', 'a'), forever), { code: 'signing', status: 'Internal' })
@@ -203,6 +206,7 @@ void t.test('the names in a request count for nothing, its signature, size and l
 void t.test('too many calls at once are turned away', async (t) => {
   const waiting: (() => void)[] = []
   const authorizer = {
+    authenticate: async () => {},
     authorize: () =>
       new Promise<SpiffeId>((resolve) => {
         waiting.push(() => resolve(idOf('ns', 'a')))

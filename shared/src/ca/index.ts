@@ -5,6 +5,7 @@ export {
   type AuthorizationErrorCode,
   type CaAuthorizer,
   type Caller,
+  type ShownToken,
 } from './authorizer/authorizer.ts'
 export { FileAuthorizer, type FileAuthorizerOptions } from './authorizer/file-authorizer.ts'
 export { openSelfMadeRoot, type SelfMadeRootOptions } from './authority/self-made-root.ts'

@@ -27,11 +27,17 @@ export function hashToken(token: string): string {
   return createHash('sha256').update(token).digest('hex')
 }
 
+/** Throws AuthorizationError 'unauthenticated' for a token that no rule has. */
+export function ruleOf(rules: AuthorizerRules, token: string): NodeRule | WorkloadRule {
+  const rule = rules.get(hashToken(token))
+  if (rule === undefined) throw new AuthorizationError('unauthenticated', 'the token is not known')
+  return rule
+}
+
 /** The identity that `caller` gets a certificate for. Throws AuthorizationError. */
 export function decide(rules: AuthorizerRules, trustDomain: string, caller: Caller): SpiffeId {
   const { token, impersonated } = caller
-  const rule = rules.get(hashToken(token))
-  if (rule === undefined) throw new AuthorizationError('unauthenticated', 'the token is not known')
+  const rule = ruleOf(rules, token)
   if (impersonated === undefined) {
     if (rule.kind === 'workload') return SpiffeId.of(trustDomain, rule.namespace, rule.serviceAccount)
     throw new AuthorizationError(

@@ -59,6 +59,7 @@ void t.test('nodes impersonate exactly their service accounts, workloads are who
   for (const [token, id] of refused) {
     await t.rejects(authorizer.authorize(impersonate(token, id)), { code: 'impersonation-refused' }, `${token} ${id}`)
   }
+  for (const token of [A, B, C, 'the-token-of-nobody']) await authorizer.authenticate({ token, clusterId: '' })
   t.equal(String(await authorizer.authorize({ token: C, clusterId: '' })), 'spiffe://cluster.local/ns/default/sa/alone')
   await t.rejects(
     authorizer.authorize({ token: A, clusterId: '' }),
@@ -67,6 +68,7 @@ void t.test('nodes impersonate exactly their service accounts, workloads are who
   )
   for (const token of [`${A}x`, A.slice(1), A.toUpperCase(), hashToken(B), `${C}\n`, '']) {
     await t.rejects(authorizer.authorize(impersonate(token, allowed[0][1])), { code: 'unauthenticated' }, token)
+    await t.rejects(authorizer.authenticate({ token, clusterId: '' }), { code: 'unauthenticated' }, token)
   }
   authorizer.close()
   t.equal(clock.pendingTimers, 0)

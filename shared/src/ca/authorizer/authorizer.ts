@@ -11,8 +11,16 @@ export interface Caller {
   readonly impersonated?: SpiffeId
 }
 
+/** What a caller shows before anything of its request is read. */
+export type ShownToken = Pick<Caller, 'token' | 'clusterId'>
+
 /** Decides which identity a caller gets a certificate for. */
 export interface CaAuthorizer {
+  /**
+   * Whether the token is anybody's: asked before anything of a request is read, so that strangers cannot make us hold it. Rejects
+   * with AuthorizationError 'unauthenticated'; any other rejection is treated as a refusal too.
+   */
+  authenticate(shown: ShownToken): Promise<void>
   /**
    * The identity to certify: the impersonated one where the caller may impersonate it, else the caller's own. Rejects with
    * AuthorizationError; any other rejection is treated as a refusal too.

@@ -2,8 +2,8 @@ import type { Clock } from '../../clock/index.ts'
 import type { SpiffeId } from '../../identity/index.ts'
 import type { Log } from '../../log/index.ts'
 import { FileWatch, fingerprintOf } from '../file-watch.ts'
-import type { CaAuthorizer, Caller } from './authorizer.ts'
-import { decide, type AuthorizerRules } from './authorizer-rules.ts'
+import type { CaAuthorizer, Caller, ShownToken } from './authorizer.ts'
+import { decide, ruleOf, type AuthorizerRules } from './authorizer-rules.ts'
 import { readAuthorizerFile } from './read-authorizer-file.ts'
 
 export interface FileAuthorizerOptions {
@@ -49,6 +49,10 @@ export class FileAuthorizer implements CaAuthorizer {
     const { outcome, tokenPaths } = await readAuthorizerFile(path)
     if ('error' in outcome) throw outcome.error
     return new FileAuthorizer(options, outcome.rules, tokenPaths, fingerprint)
+  }
+
+  async authenticate({ token }: ShownToken): Promise<void> {
+    ruleOf(this.#rules, token)
   }
 
   async authorize(caller: Caller): Promise<SpiffeId> {

@@ -1,9 +1,20 @@
-import { createServer, type Server as TcpServer, type Socket } from 'node:net'
-import { Server, status, type sendUnaryData, type ServerUnaryCall, type UntypedHandleCall } from '@grpc/grpc-js'
+import { createServer, type Server as TcpServer } from 'node:net'
+import {
+  Server,
+  status,
+  type sendUnaryData,
+  type ServerInterceptor,
+  type ServerUnaryCall,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js'
 import { messageOf, whyNotListening } from '../../errors/index.ts'
 import type { SocketAddress } from '../../ip/index.ts'
 import { CaError } from '../ca-error.ts'
 import type { SigningSource } from '../authority/signing-material.ts'
+import { headerOf } from './call-credentials.ts'
+import { callGate } from './call-gate.ts'
+import { CallSlots } from './call-slots.ts'
+import { CallerConnections } from './caller-connections.ts'
 import { CallRefused, createCertificate, type CertificateServiceOptions } from './create-certificate.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { RenewableCredentials } from './renewable-credentials.ts'
@@ -20,8 +31,16 @@ export interface CaServerLimits {
   readonly maxConnections: number
   /** Calls at the same time; one more is answered ResourceExhausted. Default 256. */
   readonly maxConcurrentCalls: number
-  /** Calls at the same time on one connection. Default 100. */
+  /** The same for those from one address. Default 64. */
+  readonly maxCallsPerSource: number
+  /** Calls at the same time on one connection; a further one waits with its client. Default 16: a ztunnel makes 8. */
   readonly maxCallsPerConnection: number
+  /** A connection takes no more calls after as many that were refused, unless one showed a token that is known. Default 100. */
+  readonly maxRefusalsPerConnection: number
+  /** A call whose message is not whole after this is answered DeadlineExceeded. Default 5 s. */
+  readonly requestTimeoutMs: number
+  /** A connection on which an answer is not given and taken within this is closed. Default 30 s. */
+  readonly answerTimeoutMs: number
   /** A longer request is answered ResourceExhausted. Default 64 KiB; the CSR alone may have 16 KiB. */
   readonly maxRequestBytes: number
   /** A connection without calls is closed after this. Default 5 minutes. */
@@ -33,7 +52,11 @@ export interface CaServerLimits {
 const DEFAULT_LIMITS: CaServerLimits = {
   maxConnections: 1_024,
   maxConcurrentCalls: 256,
-  maxCallsPerConnection: 100,
+  maxCallsPerSource: 64,
+  maxCallsPerConnection: 16,
+  maxRefusalsPerConnection: 100,
+  requestTimeoutMs: 5_000,
+  answerTimeoutMs: 30_000,
   maxRequestBytes: 64 * 1024,
   maxConnectionIdleMs: 300_000,
   maxConnectionAgeMs: 600_000,
@@ -71,7 +94,7 @@ export function createCaServer(options: CaServerOptions): Promise<CaServer> {
 
 interface CaServerParts {
   readonly listener: TcpServer
-  readonly sockets: ReadonlySet<Socket>
+  readonly connections: CallerConnections
   readonly grpc: Server
   readonly serving: ServingCertificate
   readonly refusals: RefusalLog
@@ -98,21 +121,21 @@ class GrpcCaServer implements CaServer {
       onRenewed: (context) => credentials.replace(context),
     })
     const credentials = new RenewableCredentials(serving.context())
+    const connections = new CallerConnections({ maxRefusals: limits.maxRefusalsPerConnection })
     const refusals = new RefusalLog(options)
-    const grpc = newGrpcServer(limits)
-    grpc.addService(loadServiceDefinition(), { CreateCertificate: handler(options, limits, refusals) })
+    const slots = new CallSlots({ max: limits.maxConcurrentCalls, maxPerSource: limits.maxCallsPerSource })
+    const grpc = newGrpcServer(limits, callGate({ ...options, ...limits, slots, connections, refusals }))
+    grpc.addService(loadServiceDefinition(), { CreateCertificate: handler(options, refusals) })
     const injector = grpc.createConnectionInjector(credentials)
     // Our own listener in front of gRPC's: it can limit connections, and says what is wrong with an address.
-    const sockets = new Set<Socket>()
     const listener = createServer((socket) => {
-      sockets.add(socket)
-      socket.once('close', () => sockets.delete(socket))
+      connections.add(socket)
       injector.injectConnection(socket)
     })
     listener.maxConnections = limits.maxConnections
     try {
       await listening(listener, options.listen)
-      return new GrpcCaServer({ listener, sockets, grpc, serving, refusals })
+      return new GrpcCaServer({ listener, connections, grpc, serving, refusals })
     } catch (error) {
       serving.close()
       grpc.forceShutdown()
@@ -121,28 +144,29 @@ class GrpcCaServer implements CaServer {
   }
 
   async close(): Promise<void> {
-    const { listener, sockets, grpc, serving, refusals } = this.#parts
+    const { listener, connections, grpc, serving, refusals } = this.#parts
     serving.close()
     const closed = new Promise<void>((resolve) => {
       listener.close(() => resolve())
     })
     const force = setTimeout(() => {
       grpc.forceShutdown()
-      for (const socket of sockets) socket.destroy()
+      connections.destroyAll()
     }, CLOSE_GRACE_MS)
     await new Promise<void>((resolve) => {
       grpc.tryShutdown(() => resolve())
     })
     // Those that never got as far as HTTP/2.
-    for (const socket of sockets) socket.destroy()
+    connections.destroyAll()
     await closed
     clearTimeout(force)
     refusals.close()
   }
 }
 
-function newGrpcServer(limits: CaServerLimits): Server {
+function newGrpcServer(limits: CaServerLimits, gate: ServerInterceptor): Server {
   return new Server({
+    interceptors: [gate],
     'grpc.max_receive_message_length': limits.maxRequestBytes,
     'grpc.max_concurrent_streams': limits.maxCallsPerConnection,
     'grpc.max_connection_idle_ms': limits.maxConnectionIdleMs,
@@ -153,26 +177,20 @@ function newGrpcServer(limits: CaServerLimits): Server {
   })
 }
 
-function handler(options: CaServerOptions, limits: CaServerLimits, refusals: RefusalLog): UntypedHandleCall {
+function handler(options: CaServerOptions, refusals: RefusalLog): UntypedHandleCall {
   const service: CertificateServiceOptions = { ...options, refusals, signing: () => options.source.current() }
-  let active = 0
   return (
     call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
     answer: sendUnaryData<IstioCertificateResponse>,
   ): void => {
-    if (active >= limits.maxConcurrentCalls) {
-      answer({ code: status.RESOURCE_EXHAUSTED, details: 'the CA is overloaded; try again later' })
-      return
-    }
-    active++
     const { request } = call
     createCertificate(
       {
         csr: request.csr,
         validityDurationS: request.validity_duration,
         impersonatedIdentity: request.metadata?.fields?.['ImpersonatedIdentity']?.stringValue,
-        authorization: headerOf(call, 'authorization'),
-        clusterId: headerOf(call, 'clusterid') ?? '',
+        authorization: headerOf(call.metadata, 'authorization'),
+        clusterId: headerOf(call.metadata, 'clusterid') ?? '',
         peer: call.getPeer(),
       },
       service,
@@ -181,21 +199,8 @@ function handler(options: CaServerOptions, limits: CaServerLimits, refusals: Ref
         (chain) => answer(null, { cert_chain: chain }),
         (error: unknown) => answer(statusOf(error)),
       )
-      .finally(() => {
-        active--
-      })
       .catch((error: unknown) => options.log.error('an answer could not be sent', { error: messageOf(error) }))
   }
-}
-
-function headerOf(
-  call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
-  name: string,
-): string | undefined {
-  const values = call.metadata.get(name)
-  const [value] = values
-  // Two of them would mean that somebody on the way reads the other one.
-  return values.length === 1 && typeof value === 'string' ? value : undefined
 }
 
 function statusOf(error: unknown): { code: status; details: string } {

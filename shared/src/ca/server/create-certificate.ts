@@ -5,6 +5,7 @@ import { SpiffeId } from '../../identity/index.ts'
 import type { Log } from '../../log/index.ts'
 import type { SigningMaterial } from '../authority/signing-material.ts'
 import { AuthorizationError, type CaAuthorizer } from '../authorizer/authorizer.ts'
+import { bearerTokenOf } from './call-credentials.ts'
 import type { RefusalLog } from './refusal-log.ts'
 
 /** Wider than any lifetime, so that a number from the wire stays exact. */
@@ -71,7 +72,8 @@ export async function createCertificate(call: CertificateCall, options: Certific
 
 async function identify(call: CertificateCall, options: CertificateServiceOptions): Promise<SpiffeId> {
   const { authorizer, trustDomain } = options
-  const token = bearerToken(call.authorization)
+  const token = bearerTokenOf(call.authorization)
+  if (token === undefined) throw unauthenticated('no bearer token was sent')
   const impersonated = impersonatedIdentity(call.impersonatedIdentity, trustDomain)
   let identity: SpiffeId
   try {
@@ -84,12 +86,6 @@ async function identify(call: CertificateCall, options: CertificateServiceOption
   const isAsAsked = impersonated === undefined || identity.equals(impersonated)
   if (identity.trustDomain === trustDomain && isAsAsked) return identity
   throw new CallRefused('internal', 'CSR signing error', `the authorizer answered with ${identity.toString()}`)
-}
-
-function bearerToken(authorization: string | undefined): string {
-  const [scheme, token, ...rest] = authorization?.split(' ') ?? []
-  if (scheme?.toLowerCase() === 'bearer' && token && rest.length === 0) return token
-  throw unauthenticated('no bearer token was sent')
 }
 
 function impersonatedIdentity(text: string | undefined, trustDomain: string): SpiffeId | undefined {

@@ -1,0 +1,81 @@
+import type { Socket } from 'node:net'
+import { canonicalAddress } from '../../ip/index.ts'
+
+/** Both ends of a connection, which no two open ones share; gRPC tells them of each call. */
+export interface ConnectionEnds {
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+}
+
+/** A connection to the CA: that of a stranger, until a call on it has shown a token that is known. Owns the socket. */
+export class CallerConnection {
+  /** The address of the client. */
+  readonly source: string
+  readonly #socket: Socket
+  readonly #maxRefusals: number
+  #refusals = 0
+  #isKnown = false
+
+  constructor(socket: Socket, maxRefusals: number) {
+    this.#socket = socket
+    this.#maxRefusals = maxRefusals
+    this.source = canonicalAddress(socket.remoteAddress ?? '')
+  }
+
+  markKnown(): void {
+    this.#isKnown = true
+  }
+
+  /** True once a stranger had so many that he should go: whoever tries token after token has to connect anew. */
+  countRefusal(): boolean {
+    this.#refusals++
+    return !this.#isKnown && this.#refusals >= this.#maxRefusals
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  once(event: 'close', listener: () => void): void {
+    this.#socket.once(event, listener)
+  }
+}
+
+export interface CallerConnectionsOptions {
+  /** Refused calls of a stranger, then he should go. */
+  readonly maxRefusals: number
+}
+
+/** The open connections of the CA. */
+export class CallerConnections {
+  readonly #maxRefusals: number
+  readonly #open = new Map<string, CallerConnection>()
+
+  constructor({ maxRefusals }: CallerConnectionsOptions) {
+    this.#maxRefusals = maxRefusals
+  }
+
+  add(socket: Socket): void {
+    const connection = new CallerConnection(socket, this.#maxRefusals)
+    const key = keyOf(socket)
+    this.#open.set(key, connection)
+    connection.once('close', () => {
+      if (this.#open.get(key) === connection) this.#open.delete(key)
+    })
+  }
+
+  /** Undefined where it has ended. */
+  find(ends: ConnectionEnds): CallerConnection | undefined {
+    return this.#open.get(keyOf(ends))
+  }
+
+  destroyAll(): void {
+    for (const connection of this.#open.values()) connection.destroy()
+  }
+}
+
+function keyOf({ localAddress, localPort, remoteAddress, remotePort }: ConnectionEnds): string {
+  return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`
+}
