@@ -223,23 +223,12 @@ void t.test('too many calls at once are turned away', async (t) => {
   t.equal((await Promise.all(two)).length, 2)
 })
 
-void t.test('too many connections are turned away, and idle ones do not hold up the end', async (t) => {
-  const { server } = await startCa(t, new TestSource(materialOf(root)), { limits: { maxConnections: 2 } })
-  const open = () => connect({ host: '127.0.0.1', port: server.address.port })
-  const silent = [open(), open()]
+void t.test('connections without a call do not hold up the end', async (t) => {
+  const { server } = await startCa(t, new TestSource(materialOf(root)))
+  const silent = [1, 2].map(() => connect({ host: '127.0.0.1', port: server.address.port }).on('error', () => {}))
   await Promise.all(silent.map((socket) => once(socket, 'connect')))
-  const third = open().on('error', () => {})
-  await once(third, 'close')
-  const gone = Promise.all(
-    silent.map((socket) =>
-      once(
-        socket.on('error', () => {}),
-        'close',
-      ),
-    ),
-  )
   await server.close()
-  await gone
+  await eventually(() => silent.every(({ closed }) => closed))
 })
 
 void t.test('several roots come whole and in order, a broken one is left out', async (t) => {

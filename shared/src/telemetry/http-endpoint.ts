@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Clock } from '../clock/index.ts'
+import { ConnectionSlots } from '../collections/index.ts'
 import { messageOf, whyNotListening } from '../errors/index.ts'
 import { formatSocketAddress, type SocketAddress } from '../ip/index.ts'
 import type { Log } from '../log/index.ts'
-import { ConnectionSlots } from './connection-slots.ts'
 import { FirstRequest } from './first-request.ts'
 import { TelemetryError } from './telemetry-error.ts'
 

@@ -27,7 +27,10 @@ import { ServingCertificate } from './serving-certificate.ts'
 
 /** Each limit answers callers that are many, slow or hostile. */
 export interface CaServerLimits {
-  /** TCP connections at the same time; one more is closed at once. Default 1024. */
+  /**
+   * TCP connections at the same time. For one more one goes of the address that has most: the oldest on which no token was shown
+   * that is known, or else the oldest. Default 1024.
+   */
   readonly maxConnections: number
   /** Calls at the same time; one more is answered ResourceExhausted. Default 256. */
   readonly maxConcurrentCalls: number
@@ -121,7 +124,10 @@ class GrpcCaServer implements CaServer {
       onRenewed: (context) => credentials.replace(context),
     })
     const credentials = new RenewableCredentials(serving.context())
-    const connections = new CallerConnections({ maxRefusals: limits.maxRefusalsPerConnection })
+    const connections = new CallerConnections({
+      max: limits.maxConnections,
+      maxRefusals: limits.maxRefusalsPerConnection,
+    })
     const refusals = new RefusalLog(options)
     const slots = new CallSlots({ max: limits.maxConcurrentCalls, maxPerSource: limits.maxCallsPerSource })
     const grpc = newGrpcServer(limits, callGate({ ...options, ...limits, slots, connections, refusals }))
@@ -132,7 +138,6 @@ class GrpcCaServer implements CaServer {
       connections.add(socket)
       injector.injectConnection(socket)
     })
-    listener.maxConnections = limits.maxConnections
     try {
       await listening(listener, options.listen)
       return new GrpcCaServer({ listener, connections, grpc, serving, refusals })

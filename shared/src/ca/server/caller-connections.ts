@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { ConnectionSlots, type HeldConnection } from '../../collections/index.ts'
 import { canonicalAddress } from '../../ip/index.ts'
 
 /** Both ends of a connection, which no two open ones share; gRPC tells them of each call. */
@@ -10,8 +11,7 @@ export interface ConnectionEnds {
 }
 
 /** A connection to the CA: that of a stranger, until a call on it has shown a token that is known. Owns the socket. */
-export class CallerConnection {
-  /** The address of the client. */
+export class CallerConnection implements HeldConnection {
   readonly source: string
   readonly #socket: Socket
   readonly #maxRefusals: number
@@ -22,6 +22,11 @@ export class CallerConnection {
     this.#socket = socket
     this.#maxRefusals = maxRefusals
     this.source = canonicalAddress(socket.remoteAddress ?? '')
+  }
+
+  /** Strangers make room before others. */
+  get isIdle(): boolean {
+    return !this.#isKnown
   }
 
   markKnown(): void {
@@ -44,22 +49,27 @@ export class CallerConnection {
 }
 
 export interface CallerConnectionsOptions {
+  /** Open at the same time; for one more an old one goes, see ConnectionSlots. */
+  readonly max: number
   /** Refused calls of a stranger, then he should go. */
   readonly maxRefusals: number
 }
 
 /** The open connections of the CA. */
 export class CallerConnections {
+  readonly #slots: ConnectionSlots
   readonly #maxRefusals: number
   readonly #open = new Map<string, CallerConnection>()
 
-  constructor({ maxRefusals }: CallerConnectionsOptions) {
+  constructor({ max, maxRefusals }: CallerConnectionsOptions) {
+    this.#slots = new ConnectionSlots(max)
     this.#maxRefusals = maxRefusals
   }
 
   add(socket: Socket): void {
     const connection = new CallerConnection(socket, this.#maxRefusals)
     const key = keyOf(socket)
+    this.#slots.take(connection)
     this.#open.set(key, connection)
     connection.once('close', () => {
       if (this.#open.get(key) === connection) this.#open.delete(key)

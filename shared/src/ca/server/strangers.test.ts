@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import t from 'tap'
 import { createCsr, generateKeyPair } from '../../certificates/index.ts'
@@ -73,6 +73,13 @@ async function statusOf(stream: ClientHttp2Stream): Promise<unknown> {
   stream.once('response', (headers) => (status = headers['grpc-status'])).resume()
   await closed(stream)
   return status
+}
+
+async function silent(t: Teardown, port: number, localAddress: string): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port, localAddress }).on('error', () => {})
+  t.teardown(() => void socket.destroy())
+  await once(socket, 'connect')
+  return socket
 }
 
 void t.test('without a token that is known nothing of a message is waited for', async (t) => {
@@ -147,4 +154,25 @@ void t.test('who is refused too often has to connect anew', async (t) => {
   const session = open(t, server.address.port)
   for (let i = 0; i < 3; i++) t.equal(await statusOf(begin(session, `a-guess-${i}`)), '16')
   await closed(session)
+})
+
+void t.test('one address that takes all connections is in the way of itself only', async (t) => {
+  const { server, client } = await startCa(t, new TestSource(materialOf(root)), { limits: { maxConnections: 4 } })
+  const flood: Socket[] = []
+  for (let i = 0; i < 10; i++) flood.push(await silent(t, server.address.port, '127.0.0.2'))
+  await client.fetch(a, forever)
+  for (let i = 0; i < 10; i++) flood.push(await silent(t, server.address.port, '127.0.0.2'))
+  await eventually(() => flood.filter(({ closed }) => closed).length === flood.length - 3)
+  await client.fetch(a, forever)
+})
+
+void t.test('a connection that has shown a token stays, strangers of its address go', async (t) => {
+  const { server } = await startCa(t, new TestSource(materialOf(root)), { limits: { maxConnections: 3 } })
+  const session = open(t, server.address.port)
+  const first = begin(session, NODE_TOKEN)
+  t.equal(await statusOf(first.end(Buffer.alloc(5))), '3', 'a request without a CSR')
+  const strangers: Socket[] = []
+  for (let i = 0; i < 10; i++) strangers.push(await silent(t, server.address.port, '127.0.0.1'))
+  await eventually(() => strangers.filter(({ closed }) => closed).length === strangers.length - 2)
+  t.equal(await statusOf(begin(session, NODE_TOKEN).end(Buffer.alloc(5))), '3')
 })
