@@ -5,26 +5,15 @@ import type { Contention, Talker } from './contention.ts'
 import { Flag, FRAME_HEADER_BYTES, FrameType, putFrameHeader, putUint32, DEFAULT_WINDOW } from './frames.ts'
 import { FrameWriter } from './frame-writer.ts'
 import type { MemoryShare } from './held-memory.ts'
+import { SHORT_WRITE_BYTES, ShortWrite } from './short-write.ts'
 import { Stash } from './stash.ts'
+import { TurnQueue, type TurnTaker } from './turn-queue.ts'
 
 /** Reads at least this long go to TLS without a copy when nothing is under way. */
 const DIRECT_BYTES = 8192
 
-/**
- * How far a stream may catch up after turns that it could not use, because its application had nothing ready just then.
- * Without it, streams whose sender is slow to be scheduled fell behind by a quarter (8 bulk streams, two busy cores).
- */
-const MAX_LAG_BYTES = 1_048_576
-
 /** DATA frames gathered for the next TLS write; more waits with its stream. */
 const MAX_GATHERED_DATA_BYTES = 3 * BURST_BYTES
-
-/**
- * A write shorter than this waits for more, until a turn of the event loop has brought it nothing or a millisecond is over.
- * With 32 connections opened at a time there were 1.6 writes for each of them and are 0.5, and each needed 0.260 ms of CPU in
- * both proxies and needs 0.229. Where nothing happens a turn takes 5 µs.
- */
-const SHORT_WRITE_BYTES = 4096
 
 /** Turns given out at once: enough to keep the next write filled while one is under way, little enough to wait behind. */
 const TURNS = 2
@@ -42,14 +31,12 @@ const MAX_DATA_FRAME_BYTES = BURST_BYTES - FRAME_HEADER_BYTES
 const EMPTY_TABLE = Buffer.of(0x20)
 
 /** A stream as the scheduler sees it. */
-export interface SendSource extends Talker {
+export interface SendSource extends Talker, TurnTaker {
   readonly id: number
   /** What the peer allows on this stream; negative after it lowered INITIAL_WINDOW_SIZE. */
   sendWindow: number
   /** Bytes left of its turn; FIRST_QUOTA_BYTES at first. */
   quota: number
-  /** Bytes that it had its turns for, on a scale that all streams of the connection share. */
-  served: number
   /** Read from the application and not yet sent: at most one read, for the application is not read meanwhile. It waits then. */
   stash: Stash | undefined
   /** `turn`: waits for its turn. `window`: waits for the peer's credit. */
@@ -90,19 +77,15 @@ export class SendScheduler implements BulkWaiter {
   readonly #options: SendSchedulerOptions
   readonly #port: SecurePort
   readonly #writer: FrameWriter
-  /** Streams with a turn to come. At most one entry per stream. */
-  #turns: SendSource[] = []
-  /** The most that a stream was served when it had a turn: where new streams join, and what the others' lag is measured by. */
-  #level = 0
+  readonly #shortWrite: ShortWrite
+  /** Streams with a turn to come. */
+  readonly #turns = new TurnQueue<SendSource>()
   /** What the peer allows on the connection. */
   window = DEFAULT_WINDOW
   maxFrameBytes = MAX_DATA_FRAME_BYTES
   #gatheredData = 0
   #isWriting = false
   #isScheduled = false
-  /** What had been gathered a turn ago, and when that began: 0 where nothing waits for more. */
-  #gatheredBefore = 0
-  #gatheringSinceMs = 0
   /** Turns are given again in a later turn of the loop: what all connections may move in this one is moved. */
   #awaitsBudget = false
   #isStopped = false
@@ -111,12 +94,12 @@ export class SendScheduler implements BulkWaiter {
   #headerTable: 'unused' | 'to be emptied' | 'emptied' = 'unused'
   #onIdle: (() => void) | undefined
   readonly #runScheduled = (): void => {
-    if (!this.#isWriting && this.#mayGrow()) {
+    if (!this.#isWriting && this.#isShortOnly && this.#shortWrite.mayGrow(this.#writer.bytes)) {
       setImmediate(this.#runScheduled)
       return
     }
     this.#isScheduled = false
-    this.#gatheredBefore = 0
+    this.#shortWrite.done()
     if (!this.#isWriting) this.#advance()
   }
 
@@ -124,11 +107,12 @@ export class SendScheduler implements BulkWaiter {
     this.#options = options
     this.#port = options.port
     this.#writer = new FrameWriter(options.slabs)
+    this.#shortWrite = new ShortWrite(options.clock)
   }
 
   /** Where a new stream begins to be counted. */
   get level(): number {
-    return this.#level
+    return this.#turns.level
   }
 
   /** Streams that wait for a turn: at most those that are open. */
@@ -205,7 +189,7 @@ export class SendScheduler implements BulkWaiter {
       return
     }
     const length = end - start
-    if (source.served < this.#level - MAX_LAG_BYTES) source.served = this.#level - MAX_LAG_BYTES
+    this.#turns.returned(source)
     const sent = this.#canSendDirectly(source, start, length)
       ? this.#sendDirectly(source, slab, start, end)
       : this.#gather(source, slab.bytes, start, end)
@@ -218,8 +202,7 @@ export class SendScheduler implements BulkWaiter {
   /** The stream is over: it has no turn to come. One that waited on would never go while the peer gives no credit. */
   forget(source: SendSource): void {
     // A scheduler that has finished has let go of all of them already.
-    const at = source.waitsFor === 'turn' ? this.#turns.indexOf(source) : -1
-    if (at >= 0) this.#turns.splice(at, 1)
+    if (source.waitsFor === 'turn') this.#turns.remove(source)
     source.waitsFor = 'nothing'
   }
 
@@ -251,7 +234,7 @@ export class SendScheduler implements BulkWaiter {
   /** Calls back once, when everything gathered so far is written; then nothing more is sent. */
   finish(onIdle: () => void): void {
     this.#isStopped = true
-    this.#turns = []
+    this.#turns.clear()
     this.#onIdle = onIdle
     this.#schedule()
   }
@@ -259,7 +242,7 @@ export class SendScheduler implements BulkWaiter {
   /** Drops everything. */
   stop(): void {
     this.#isStopped = true
-    this.#turns = []
+    this.#turns.clear()
     this.#onIdle = undefined
     this.#writer.clear()
   }
@@ -321,22 +304,13 @@ export class SendScheduler implements BulkWaiter {
 
   #enqueue(source: SendSource): void {
     source.waitsFor = 'turn'
-    this.#turns.push(source)
+    this.#turns.add(source)
     this.#schedule()
   }
 
   /** Nothing waits but a short write, which may wait for more. */
   get #isShortOnly(): boolean {
     return this.#turns.length === 0 && this.#onIdle === undefined && this.#writer.bytes < SHORT_WRITE_BYTES
-  }
-
-  /** The last turn brought more for a short write, so the next one may too. */
-  #mayGrow(): boolean {
-    if (!this.#isShortOnly || this.#writer.bytes === this.#gatheredBefore) return false
-    const now = this.#options.clock.monotonicMs()
-    if (this.#gatheredBefore === 0) this.#gatheringSinceMs = now
-    this.#gatheredBefore = this.#writer.bytes
-    return now === this.#gatheringSinceMs
   }
 
   #controlAdded(): void {
@@ -385,11 +359,11 @@ export class SendScheduler implements BulkWaiter {
     // For all of them at once: a connection that had half of them would wait as long for the rest as for all.
     if (!this.#options.bulkBudget.take(Math.min(most - given, this.#turns.length * burst))) return this.#awaitBudget()
     while (given < most && this.window > 0) {
-      const source = this.#leastServed()
+      const source = this.#turns.next()
       if (source === undefined) return
       source.waitsFor = 'nothing'
       if (!source.canSend) continue
-      this.#level = Math.max(this.#level, source.served)
+      this.#turns.began(source)
       source.quota = burst
       given += source.stash === undefined ? burst : this.#sendStash(source, source.stash)
       if (source.stash !== undefined || source.quota <= 0) this.#wait(source)
@@ -401,15 +375,6 @@ export class SendScheduler implements BulkWaiter {
     if (this.#awaitsBudget) return
     this.#awaitsBudget = true
     this.#options.bulkBudget.wait(this)
-  }
-
-  /** Takes out of the waiting the one that is next; of equals, who waits longest. Few wait: streams that send bulk. */
-  #leastServed(): SendSource | undefined {
-    let best = 0
-    for (let i = 1; i < this.#turns.length; i++) {
-      if ((this.#turns[i]?.served ?? 0) < (this.#turns[best]?.served ?? 0)) best = i
-    }
-    return this.#turns.splice(best, 1)[0]
   }
 
   #stash(slab: Slab, start: number, end: number): Stash {
