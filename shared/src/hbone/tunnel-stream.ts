@@ -1,5 +1,5 @@
-import { IoError, isSwallowed, type PortOwner, type Slab, type TcpEnd, type TcpPort } from '../io/index.ts'
-import { ByteQueue, HeapSlab } from '../io/index.ts'
+import { HeapSlab, IoError, isSwallowed, type PortOwner, type Slab, type TcpEnd, type TcpPort } from '../io/index.ts'
+import { AppSide, type Written } from './app-side.ts'
 import type { HeaderField } from './hpack/index.ts'
 import type { DeliveryTarget } from './delivery.ts'
 import { ErrorCode, nameOfCode } from './error-code.ts'
@@ -72,7 +72,6 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   readonly #host: StreamHost
   head: StreamHead | undefined
   bytesFromApp = 0
-  bytesToApp = 0
   /** DATA was received: the stream was more than an opened and dropped request. */
   hasCarriedData = false
 
@@ -89,8 +88,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   isListed = false
   bytesSinceSmall = 0
 
-  #app: TcpPort | undefined
-  #appState: 'none' | 'attached' | 'gone' = 'none'
+  readonly #app = new AppSide()
   /** The application sent FIN (or is gone); END_STREAM follows when the stash is sent. */
   #appHasEnded = false
   #localEnded = false
@@ -100,10 +98,6 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   #peerHasLeft = false
   #failure: HboneError | IoError | undefined
   readonly #credit: ReceiveCredit
-  /** Received before the application was attached; the stream window bounds it. */
-  #early: ByteQueue | undefined
-  /** Of what the application has yet to take, these first bytes did not come from the peer. */
-  #preludeBytes = 0
   #finished: PromiseWithResolvers<void> | undefined
 
   constructor(host: StreamHost, id: number, sendWindow: number, receiveWindowBytes: number) {
@@ -132,14 +126,18 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     return this.#credit.heldBytes
   }
 
+  get bytesToApp(): number {
+    return this.#app.bytesWritten
+  }
+
   /** Changes whenever the application's kernel takes some of it. */
   get writeMark(): number {
-    return this.#app?.writeMark ?? 0
+    return this.#app.writeMark
   }
 
   /** Memory held for this stream. */
   get bufferedBytes(): number {
-    return (this.stash?.length ?? 0) + (this.#early?.length ?? 0) + (this.#app?.bufferedBytes ?? 0)
+    return (this.stash?.length ?? 0) + this.#app.bufferedBytes
   }
 
   // ---- the head
@@ -164,21 +162,16 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     const finished = Promise.withResolvers<void>()
     const { promise } = finished
     promise.catch(() => {})
-    if (this.#isOver || this.#appState !== 'none') {
+    if (this.#isOver || !this.#app.isAwaited) {
       end.destroy(true)
       finished.reject(this.#failure ?? new HboneError('aborted', 'the tunnel is in use or over'))
       return promise
     }
     this.#finished = finished
-    this.#appState = 'attached'
-    this.#app = this.#host.attach(end, this)
-    if (prelude !== undefined && this.#app.write(new HeapSlab(prelude), 0, prelude.length) === 'pending')
-      this.#preludeBytes = prelude.length
-    const early = this.#early
-    this.#early = undefined
-    for (let chunk = early?.shift(); chunk !== undefined; chunk = early?.shift())
-      this.#writeToApp(new HeapSlab(chunk), 0, chunk.length)
-    if (this.remoteEnded && !this.#localEnded) this.#app?.end()
+    const early = this.#app.attach(this.#host.attach(end, this), prelude)
+    for (let chunk = early?.shift(); chunk !== undefined && this.#app.isAttached; chunk = early?.shift())
+      this.#written(this.#app.write(new HeapSlab(chunk), 0, chunk.length), chunk.length)
+    if (this.remoteEnded && !this.#localEnded) this.#app.end()
     this.#settle()
     return promise
   }
@@ -197,9 +190,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   }
 
   onTaken(bytes: number): void {
-    const ownBytes = Math.min(this.#preludeBytes, bytes)
-    this.#preludeBytes -= ownBytes
-    this.#credit.taken(bytes - ownBytes)
+    this.#credit.taken(this.#app.taken(bytes))
     this.#settle()
   }
 
@@ -211,12 +202,12 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   // ---- to the peer (SendSource)
 
   pauseReading(): void {
-    this.#app?.pause()
+    this.#app.pause()
   }
 
   continueSending(inSmallBursts: boolean): void {
     if (this.#appHasEnded) this.#endSending()
-    else this.#app?.resume(inSmallBursts)
+    else this.#app.resume(inSmallBursts)
   }
 
   // ---- from the peer (called by the connection)
@@ -236,18 +227,14 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     const length = end - start
     if (this.#isOver) return
     this.#credit.hold(length)
-    if (this.#appState === 'attached') this.#writeToApp(slab, start, end)
-    else if (this.#appState === 'none') {
-      this.#early ??= new ByteQueue()
-      this.#early.append(slab.bytes, start, end)
-    } else this.reset(ErrorCode.cancel) // Nobody will ever take it: the peer should stop.
+    this.#written(this.#app.write(slab, start, end), length)
   }
 
   receiveEnd(): void {
     if (this.remoteEnded) return
     this.#credit.end()
     // When our direction has ended too, closing says FIN with one call less.
-    if (!this.#localEnded) this.#app?.end()
+    if (!this.#localEnded) this.#app.end()
     this.#settle()
   }
 
@@ -297,7 +284,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#sendReset(h2Code)
     this.#part()
     // Nobody will ask for what was received.
-    if (this.#appState === 'none') this.#complete()
+    if (this.#app.isAwaited) this.#complete()
   }
 
   /**
@@ -321,11 +308,10 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     this.#hasLingered = true
   }
 
-  #writeToApp(slab: Slab, start: number, end: number): void {
-    const result = this.#app?.write(slab, start, end)
-    this.bytesToApp += end - start
-    if (result === 'taken') this.#credit.taken(end - start)
+  #written(result: Written, length: number): void {
+    if (result === 'taken') this.#credit.taken(length)
     else if (result === 'failed') this.#loseApp()
+    else if (result === 'nobody') this.reset(ErrorCode.cancel) // Nobody will ever take it: the peer should stop.
   }
 
   #endSending(): void {
@@ -337,11 +323,9 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   /** The application is gone without a FIN. For the peer it ended; what it still sends is for nobody. */
   #loseApp(): void {
-    if (this.#appState !== 'attached') return
-    this.#appState = 'gone'
+    if (!this.#app.isAttached) return
     this.#appHasEnded = true
-    this.#app?.close()
-    this.#app = undefined
+    this.#app.lose()
     this.#credit.drop()
     if (this.stash === undefined) this.#endSending()
     this.#settle()
@@ -351,9 +335,9 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   /** Over as soon as both directions have ended and the application took everything. */
   #settle(): void {
     if (this.#isOver || !this.#localEnded) return
-    if (this.#appState === 'gone') this.#finished?.resolve()
-    if (!this.remoteEnded || this.#appState === 'none') return
-    if ((this.#app?.bufferedBytes ?? 0) === 0) this.#complete()
+    if (this.#app.isGone) this.#finished?.resolve()
+    if (!this.remoteEnded || this.#app.isAwaited) return
+    if (this.#app.pendingBytes === 0) this.#complete()
     else if (this.#peerHasLeft) this.#host.leftovers.add(this)
   }
 
@@ -368,7 +352,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
 
   #complete(): void {
     this.#isOver = true
-    this.#app?.close()
+    this.#app.close()
     this.#release()
     this.#finished?.resolve()
   }
@@ -381,7 +365,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
     if (h2Code !== undefined) this.#sendReset(h2Code)
     this.#endBoth()
     // RST to the application where bytes may be missing: FIN would pass the torn stream off as a complete one.
-    this.#app?.close(resetApp)
+    this.#app.close(resetApp)
     this.#release()
     const head = this.head
     this.head = undefined
@@ -395,9 +379,7 @@ export class TunnelStream implements PortOwner, SendSource, DeliveryTarget, Left
   }
 
   #release(): void {
-    this.#app = undefined
     this.#dropStash()
-    this.#early = undefined
     this.#credit.drop()
     if (this.#peerHasLeft) this.#host.leftovers.remove(this)
     this.#host.streams.remove(this)
