@@ -46,7 +46,11 @@ void t.test('capturing pods', async (t) => {
   function capturing(
     t: { teardown(end: () => void): void },
     reserved: ReadonlyMap<string, string> = new Map(),
-    { onListening = () => {}, probes }: Pick<Partial<CapturedPodsOptions>, 'onListening' | 'probes'> = {},
+    {
+      onListening = () => {},
+      onRemoved = () => Promise.resolve(),
+      probes,
+    }: Pick<Partial<CapturedPodsOptions>, 'onListening' | 'onRemoved' | 'probes'> = {},
   ): Capturing {
     const [errors, news]: [string[], string[]] = [[], []]
     const log: Log = {
@@ -75,7 +79,7 @@ void t.test('capturing pods', async (t) => {
       clock,
       log,
       onListening,
-      onRemoved: () => Promise.resolve(),
+      onRemoved,
       onChanged: () => changes++,
     })
     t.teardown(() => pods.stop())
@@ -167,6 +171,46 @@ void t.test('capturing pods', async (t) => {
       t.same([...pods.captured.keys()], [pod.uid])
       t.same(await listening(pod), LISTENERS)
       await pods.change([], [pod.uid])
+    })
+
+    await t.test('while its connections end a pod is as it was before the try, or still redirected', async (t) => {
+      const pod = await mesh.addPod(node, 'ending')
+      const seen: string[] = []
+      let isBroken = true
+      const see = (when: string): void => {
+        const { captured, serving, pending } = pods
+        seen.push(`${when}: ${captured.size} captured, ${serving.size} serving, ${pending.size} pending`)
+      }
+      const { pods, clock } = capturing(t, new Map(), {
+        onListening: () => {
+          see('listening')
+          if (isBroken) throw new Error('no worker takes it')
+        },
+        onRemoved: () => {
+          see('ending')
+          return Promise.resolve()
+        },
+      })
+      nft.obey()
+      await pods.change([placeOf(pod)], [])
+      await clock.advance(RETRY_MS)
+      await pods.change([], [])
+      isBroken = false
+      await clock.advance(RETRY_MS)
+      await pods.change([], [])
+      see('captured')
+      await pods.change([], [pod.uid])
+      see('released')
+      t.strictSame(seen, [
+        'listening: 0 captured, 1 serving, 0 pending',
+        'ending: 0 captured, 0 serving, 0 pending',
+        'listening: 0 captured, 1 serving, 1 pending',
+        'ending: 0 captured, 0 serving, 1 pending',
+        'listening: 0 captured, 1 serving, 1 pending',
+        'captured: 1 captured, 1 serving, 0 pending',
+        'ending: 1 captured, 0 serving, 0 pending',
+        'released: 0 captured, 0 serving, 0 pending',
+      ])
     })
 
     await t.test('where lo is down in a pod the log says so, and what to do', async (t) => {

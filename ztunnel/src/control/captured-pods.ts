@@ -7,8 +7,9 @@ import type { Counter } from '@ambit/shared/telemetry'
 import { NetworkNamespace, Redirection } from '../linux/index.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { nameOf, type Pod, type PodPlace } from '../pod.ts'
+import { pendingIn, redirectedIn, servingIn, type CapturedPod, type PodCapture } from './pod-capture.ts'
+import { closeListeners, openListeners, type PodListenOptions } from './pod-listeners.ts'
 import type { PodProbes } from './pod-probes.ts'
-import { closeListeners, openListeners, type PodListener, type PodListenOptions } from './pod-listeners.ts'
 import { whyNotRedirected } from './why-not-redirected.ts'
 
 export interface CapturedPodsOptions {
@@ -33,13 +34,6 @@ export interface CapturedPodsOptions {
   readonly onChanged: () => void
 }
 
-export interface CapturedPod {
-  readonly pod: PodPlace
-  readonly listeners: readonly PodListener[]
-  readonly redirection: Redirection | undefined
-  readonly namespace: NetworkNamespace
-}
-
 /** Istio's ztunnel tries a pod that failed again every 5 s. */
 const RETRY_MS = 5_000
 
@@ -50,9 +44,7 @@ const RETRY_MS = 5_000
  */
 export class CapturedPods {
   readonly #options: CapturedPodsOptions
-  readonly #captured = new Map<string, CapturedPod>()
-  readonly #serving = new Map<string, CapturedPod>()
-  readonly #pending = new Map<string, PodPlace>()
+  readonly #pods = new Map<string, PodCapture>()
   /** A pod that is removed and added again must not race with itself. */
   readonly #turns = new OneAtATime()
   #retry: Timer | undefined
@@ -62,19 +54,28 @@ export class CapturedPods {
     this.#options = options
   }
 
-  /** The pods whose traffic is redirected. */
+  /** The pods whose traffic is redirected now. */
   get captured(): ReadonlyMap<string, CapturedPod> {
-    return this.#captured
+    return this.#those(redirectedIn)
   }
 
   /** Those whose listeners are open: the captured ones, those about to be, and those about to be let go. */
   get serving(): ReadonlyMap<string, CapturedPod> {
-    return this.#serving
+    return this.#those(servingIn)
   }
 
   /** Those that could not be captured yet. */
   get pending(): ReadonlyMap<string, PodPlace> {
-    return this.#pending
+    return this.#those(pendingIn)
+  }
+
+  #those<T>(select: (capture: PodCapture) => T | undefined): ReadonlyMap<string, T> {
+    const those = new Map<string, T>()
+    for (const [uid, capture] of this.#pods) {
+      const one = select(capture)
+      if (one) those.set(uid, one)
+    }
+    return those
   }
 
   /**
@@ -88,14 +89,14 @@ export class CapturedPods {
   async #replace(added: readonly PodPlace[], removed: readonly string[]): Promise<void> {
     const places = new Map(added.map((place) => [place.uid, place]))
     for (const uid of removed) if (this.#isToLeave(uid, places.get(uid))) await this.#release(uid)
-    await this.#captureAll(added)
+    await Promise.all(places.values().map((place) => this.#capture(place)))
   }
 
   /** Whether a pod is to be let go where it is, for a new place or for none. */
   #isToLeave(uid: string, next: PodPlace | undefined): boolean {
-    const captured = this.#captured.get(uid)
-    if (!captured || !next) return true
-    return !isDeepStrictEqual(captured.pod, next) && whyNotOpened(next.netns) === undefined
+    const capture = this.#pods.get(uid)
+    if (capture?.state !== 'captured' || !next) return true
+    return !isDeepStrictEqual(capture.captured.pod, next) && whyNotOpened(next.netns) === undefined
   }
 
   /** Never rejects. */
@@ -111,10 +112,6 @@ export class CapturedPods {
     })
   }
 
-  async #captureAll(places: readonly PodPlace[]): Promise<void> {
-    await Promise.all(places.map((place) => this.#capture(place)))
-  }
-
   /**
    * Lets go of the listeners, for drain, and takes no more changes: no pod is captured from now on. The redirection stays: a
    * successor serves it, and without one the pods fail closed.
@@ -122,7 +119,7 @@ export class CapturedPods {
   stop(): void {
     this.#isStopped = true
     this.#cancelRetry()
-    for (const { listeners } of this.#serving.values()) closeListeners(listeners)
+    for (const { listeners } of this.serving.values()) closeListeners(listeners)
   }
 
   #cancelRetry(): void {
@@ -133,13 +130,14 @@ export class CapturedPods {
   async #capture(place: PodPlace): Promise<void> {
     if (this.#isStopped) return
     const { log, redirect } = this.#options
-    const before = this.#captured.get(place.uid)
-    if (before) {
-      this.#stay(before, place)
+    const before = this.#pods.get(place.uid)
+    if (before?.state === 'captured') {
+      this.#stay(before.captured, place)
       return
     }
     try {
       const captured = this.#serve(place)
+      this.#pods.set(place.uid, { state: 'opening', captured, wanted: before && pendingIn(before) })
       try {
         this.#options.onListening(captured)
         await this.#letProbesPass(captured)
@@ -150,6 +148,8 @@ export class CapturedPods {
         }
         await captured.redirection?.install()
       } catch (error) {
+        if (before) this.#pods.set(place.uid, before)
+        else this.#pods.delete(place.uid)
         await this.#end(captured)
         captured.namespace.close()
         throw error
@@ -160,12 +160,11 @@ export class CapturedPods {
         log.warn('pod redirected while ztunnel ends: its connections wait for the next ztunnel', { pod: nameOf(place) })
         return
       }
-      this.#captured.set(place.uid, captured)
-      this.#pending.delete(place.uid)
+      this.#pods.set(place.uid, { state: 'captured', captured, wanted: undefined })
       this.#options.started.add(1)
       log.info(redirect ? 'pod captured' : 'workload served', { pod: nameOf(place) })
     } catch (error) {
-      this.#pending.set(place.uid, place)
+      this.#pods.set(place.uid, { state: 'pending', wanted: place })
       log.error(`${redirect ? 'pod not captured' : 'workload not served'}, trying again in 5 s`, {
         pod: nameOf(place),
         error: whyNotRedirected(error, place.netns),
@@ -174,12 +173,11 @@ export class CapturedPods {
   }
 
   /** A pod stays captured as it is, though it may be wanted elsewhere. */
-  #stay({ pod }: CapturedPod, wanted: PodPlace): void {
-    if (isDeepStrictEqual(pod, wanted)) {
-      this.#pending.delete(wanted.uid)
-      return
-    }
-    this.#pending.set(wanted.uid, wanted)
+  #stay(captured: CapturedPod, wanted: PodPlace): void {
+    const { pod } = captured
+    const isThere = isDeepStrictEqual(pod, wanted)
+    this.#pods.set(pod.uid, { state: 'captured', captured, wanted: isThere ? undefined : wanted })
+    if (isThere) return
     this.#options.log.error('pod stays captured where it was, trying its new network namespace again in 5 s', {
       pod: nameOf(pod),
       error: whyNotOpened(wanted.netns) ?? `${wanted.netns} can be opened now`,
@@ -193,9 +191,7 @@ export class CapturedPods {
       const owner = this.#ownerOf(namespace)
       if (owner) throw new Error(`the network namespace ${place.netns} is that of ${owner}`)
       const listeners = openListeners(this.#options.io, namespace, this.#options.listen)
-      const captured = { pod: place, listeners, namespace, redirection: this.#redirection(namespace) }
-      this.#serving.set(place.uid, captured)
-      return captured
+      return { pod: place, listeners, namespace, redirection: this.#redirection(namespace) }
     } catch (error) {
       namespace.close()
       throw error
@@ -207,13 +203,15 @@ export class CapturedPods {
    * and the one that leaves would take the redirection along. In the node's own all of its traffic would be redirected.
    */
   #ownerOf({ id }: NetworkNamespace): string | undefined {
-    const other = [...this.#serving.values()].find(({ namespace }) => namespace.id === id)
-    return other ? `pod ${nameOf(other.pod)}` : this.#options.reserved.get(id)
+    for (const capture of this.#pods.values()) {
+      const other = servingIn(capture)
+      if (other?.namespace.id === id) return `pod ${nameOf(other.pod)}`
+    }
+    return this.#options.reserved.get(id)
   }
 
   /** No new connection comes to the pod's listeners (any more): ends those that are open. */
   async #end(captured: CapturedPod): Promise<void> {
-    this.#serving.delete(captured.pod.uid)
     closeListeners(captured.listeners)
     await this.#options.onRemoved(captured)
   }
@@ -235,16 +233,22 @@ export class CapturedPods {
   }
 
   async #release(uid: string): Promise<void> {
-    const place = this.#pending.get(uid)
+    const capture = this.#pods.get(uid)
+    if (!capture) return
+    const place = pendingIn(capture)
     if (place) await this.#forget(place)
-    this.#pending.delete(uid)
-    const captured = this.#captured.get(uid)
-    if (!captured) return
+    if (capture.state !== 'captured') {
+      this.#pods.delete(uid)
+      return
+    }
+    const { captured } = capture
+    this.#pods.set(uid, { state: 'captured', captured, wanted: undefined })
     await this.#orWarn(captured.pod, () => captured.redirection?.passNew())
+    this.#pods.set(uid, { state: 'ending', captured })
     await this.#end(captured)
     await this.#stopRedirecting(captured.pod, captured.redirection)
     captured.namespace.close()
-    this.#captured.delete(uid) // after the redirection: whoever reads that it is not captured finds it so
+    this.#pods.delete(uid) // after the redirection: whoever reads that it is not captured finds it so
     this.#options.stopped.add(1)
     this.#options.log.info('pod released', { pod: nameOf(captured.pod) })
   }
@@ -279,14 +283,14 @@ export class CapturedPods {
   }
 
   #changed(): void {
-    if (this.#pending.size === 0) this.#cancelRetry()
+    if (this.pending.size === 0) this.#cancelRetry()
     else
       this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
         this.#retry = undefined
         // Who is pending is read when it is our turn: a change before us may have removed or captured some.
         void this.#inTurn(() => {
-          const places = [...this.#pending.values()]
-          const moving = places.filter(({ uid }) => this.#captured.has(uid))
+          const places = [...this.pending.values()]
+          const moving = places.filter(({ uid }) => this.#pods.get(uid)?.state === 'captured')
           return this.#replace(
             places,
             moving.map(({ uid }) => uid),

@@ -2,7 +2,7 @@ import { Repetition, type Clock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import type { Log } from '@ambit/shared/log'
 import { nameOf } from '../pod.ts'
-import type { CapturedPod } from './captured-pods.ts'
+import type { CapturedPod } from './pod-capture.ts'
 import type { PodProbes } from './pod-probes.ts'
 import { whyNotRedirected } from './why-not-redirected.ts'
 

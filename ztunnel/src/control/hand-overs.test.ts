@@ -3,7 +3,7 @@ import { FakeClock } from '@ambit/shared/clock'
 import { silentLog, type Log } from '@ambit/shared/log'
 import type { NetworkNamespace } from '../linux/index.ts'
 import type { ListenerRole, ToWorker } from '../messages.ts'
-import type { CapturedPod } from './captured-pods.ts'
+import type { CapturedPod } from './pod-capture.ts'
 import { HandOvers } from './hand-overs.ts'
 import type { DataWorker } from './worker-process.ts'
 

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '@ambit/shared/clock'
 import type { Log } from '@ambit/shared/log'
 import { nameOf } from '../pod.ts'
-import type { CapturedPod } from './captured-pods.ts'
+import type { CapturedPod } from './pod-capture.ts'
 import type { PodListener } from './pod-listeners.ts'
 import type { DataWorker } from './worker-process.ts'
 
