@@ -44,6 +44,9 @@ export type ToWorker =
   | { readonly type: 'report'; readonly id: number; readonly connections: boolean }
   | { readonly type: 'drain'; readonly deadlineMs: number }
 
+/** Where a message goes: to one worker or to all of them. */
+export type SendToWorker = (message: ToWorker) => void
+
 /** Worker → control: what it needs and what happened. */
 export type FromWorker =
   | { readonly type: 'listening'; readonly id: number }

@@ -1,43 +1,36 @@
 import { setImmediate } from 'node:timers/promises'
-import type { CertificateManager } from '@ambit/shared/certificates'
-import { dumpMesh, dumpResources, type Mesh } from '@ambit/shared/mesh'
-import type { LocalFileSource } from '@ambit/shared/mesh/local'
+import { dumpMesh, dumpResources } from '@ambit/shared/mesh'
 import { assembleConfigDump } from '@ambit/shared/telemetry'
 import type { ZtunnelConfig } from '../config/index.ts'
 import { version } from '../version.ts'
-import type { CapturedPods } from './captured-pods.ts'
+import type { NodeMesh } from './node-mesh.ts'
+import type { NodePods } from './node-pods.ts'
+import type { NodeTrust } from './node-trust.ts'
 import type { WorkerReports } from './worker-reports.ts'
 
 export interface ConfigDumpSources {
   readonly config: ZtunnelConfig
-  readonly mesh: Mesh
-  readonly meshFile: LocalFileSource
-  readonly certificates: CertificateManager
-  readonly pods: CapturedPods
+  readonly mesh: Pick<NodeMesh, 'state' | 'written'>
+  readonly trust: Pick<NodeTrust, 'list'>
+  readonly pods: Pick<NodePods, 'captured' | 'pending'>
   readonly reports: WorkerReports
 }
 
 /** What /config_dump shows, in the shape that `istioctl ztunnel-config` reads. Holds no private key and no token. For jsonInParts. */
-export async function configDump({
-  config,
-  mesh,
-  meshFile,
-  certificates,
-  pods,
-  reports,
-}: ConfigDumpSources): Promise<unknown> {
+export async function configDump(sources: ConfigDumpSources): Promise<unknown> {
+  const { config, mesh, trust } = sources
   const isShared = config.worker.mode === 'shared'
   return assembleConfigDump({
-    ...(await dumpMesh(mesh, pause)),
-    certificates: certificates.list(),
+    ...(await dumpMesh(mesh.state, pause)),
+    certificates: trust.list(),
     config: shownConfig(config),
-    staticConfig: await dumpResources(meshFile.current, pause),
+    staticConfig: await dumpResources(mesh.written, pause),
     version: shownVersion(config),
-    ...(isShared ? { workloadState: await workloadState(pods, reports) } : {}),
+    ...(isShared ? { workloadState: await workloadState(sources) } : {}),
   })
 }
 
-async function workloadState(pods: CapturedPods, reports: WorkerReports): Promise<Readonly<Record<string, unknown>>> {
+async function workloadState({ pods, reports }: ConfigDumpSources): Promise<Readonly<Record<string, unknown>>> {
   const connections = await reports.connections()
   const state: Record<string, unknown> = {}
   for (const [uid, { pod }] of pods.captured) {

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '@ambit/shared/clock'
 import { WatchedFile } from '@ambit/shared/config-file'
 import { messageOf } from '@ambit/shared/errors'
 import type { Log } from '@ambit/shared/log'
-import type { ToWorker } from '../messages.ts'
+import type { SendToWorker, ToWorker } from '../messages.ts'
 
 /** The certificates of a node come by the hundred when it starts; the lists are looked at once for all of them. */
 const REVIEW_MS = 1_000
@@ -15,7 +15,7 @@ export interface CrlFileOptions {
   readonly authorities: () => readonly ParsedCertificate[]
   readonly clock: Clock
   readonly log: Log
-  readonly broadcast: (message: ToWorker) => void
+  readonly broadcast: SendToWorker
 }
 
 /** A file that was read, and its content, for the workers. */
@@ -59,7 +59,7 @@ export class CrlFile {
   }
 
   /** Sends the lists to a worker that has just started. */
-  sendTo(send: (message: ToWorker) => void): void {
+  sendTo(send: SendToWorker): void {
     if (this.#isLoaded) send(messageOfLists(this.#inForce))
   }
 

@@ -1,10 +1,7 @@
 import { toWire, type CertificateManager } from '@ambit/shared/certificates'
 import { messageOf } from '@ambit/shared/errors'
 import { SpiffeId } from '@ambit/shared/identity'
-import type { FromWorker, ToWorker } from '../messages.ts'
-
-/** Where a message about certificates goes: one worker or all of them. */
-export type SendToWorker = (message: ToWorker) => void
+import type { FromWorker, SendToWorker } from '../messages.ts'
 
 /**
  * The certificates of the identities that live on this node, and no others: a key is fetched when the first pod of an
