@@ -1,3 +1,4 @@
+import { systemClock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import type { ByteIo } from '@ambit/shared/io'
 import { duplicate } from '../linux/index.ts'
@@ -18,7 +19,7 @@ export class WorkerInProcess implements DataWorker {
   constructor(events: DataWorkerEvents, io: ByteIo) {
     this.#io = io
     this.#events = events
-    this.#worker = new Worker({ send: (message) => this.#received(message) })
+    this.#worker = new Worker({ send: (message) => this.#received(message), clock: systemClock, logFd: 1 })
   }
 
   send(message: ToWorker, handle?: { readonly fd: number }): void {

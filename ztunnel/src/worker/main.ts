@@ -1,4 +1,5 @@
 // A data worker process: accepts, tunnels and enforces for the pods that the control process hands to it.
+import { systemClock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
 import type { FromWorker, ToWorker } from '../messages.ts'
 import { Worker } from './worker.ts'
@@ -14,7 +15,11 @@ process.on('SIGTERM', () => {})
 // Without its control process a worker has no policy updates: it must not go on. A drained one has nothing more to do.
 process.on('disconnect', () => process.exit(worker.isDrained ? 0 : 1))
 
-const worker = new Worker({ send: (message: FromWorker) => void process.send?.(message) })
+const worker = new Worker({
+  send: (message: FromWorker) => void process.send?.(message),
+  clock: systemClock,
+  logFd: 1,
+})
 process.on('message', (message, handle) => {
   try {
     // Only the control process writes on this channel.

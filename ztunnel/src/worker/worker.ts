@@ -1,27 +1,20 @@
 import { flushCompileCache } from 'node:module'
 import { CrlSet, fromWire } from '@ambit/shared/certificates'
-import { systemClock } from '@ambit/shared/clock'
-import { askServers, NameResolver } from '@ambit/shared/dns'
+import type { Clock } from '@ambit/shared/clock'
 import { messageOf } from '@ambit/shared/errors'
-import { HeldMemory, Leftovers } from '@ambit/shared/hbone'
-import { selectIo } from '@ambit/shared/io'
-import { Mesh, type MeshChange, type MeshUpdate } from '@ambit/shared/mesh'
-import { PolicySet } from '@ambit/shared/policy'
-import { MetricRegistry, openLog, createConnectionRecorder, type OpenedLog } from '@ambit/shared/telemetry'
-import { NetworkNamespace, primeThreadPool, sendNow, socketNames } from '../linux/index.ts'
+import type { MeshChange, MeshUpdate } from '@ambit/shared/mesh'
+import type { PolicySet } from '@ambit/shared/policy'
+import { MetricRegistry, openLog, type OpenedLog } from '@ambit/shared/telemetry'
+import { NetworkNamespace, primeThreadPool, sendNow } from '../linux/index.ts'
 import type { FromWorker, ListenerRole, PodConnections, ToWorker } from '../messages.ts'
 import { onceIdle } from '../once-idle.ts'
 import { nameOf } from '../pod.ts'
 import { returnMemory } from '../return-memory.ts'
-import { Handshakes } from './handshakes.ts'
-import { hboneLimits } from './hbone-limits.ts'
-import { Identities } from './identities.ts'
+import { createWorkerContext } from './create-worker-context.ts'
 import { serveInboundConnection } from './inbound.ts'
 import { serveInboundPassthrough } from './inbound-passthrough.ts'
 import { serveOutbound } from './outbound.ts'
 import { PodProxy, type Serve } from './pod-proxy.ts'
-import { Recheck } from './recheck.ts'
-import { WaitingClients } from './waiting-clients.ts'
 import type { WorkerContext } from './worker-context.ts'
 
 /** How often a draining worker looks whether its last connection has ended. */
@@ -29,6 +22,9 @@ const DRAIN_POLL_MS = 50
 
 export interface WorkerOptions {
   readonly send: (message: FromWorker) => void
+  readonly clock: Clock
+  /** The descriptor that the log goes to; 1 is standard output. Stays the caller's. */
+  readonly logFd: number
 }
 
 /** What becomes of a connection, by the port that accepted it. */
@@ -47,6 +43,8 @@ interface Started {
 /** The state of a data worker: everything in it came from the control process, in the order of the messages. */
 export class Worker {
   readonly #send: (message: FromWorker) => void
+  readonly #clock: Clock
+  readonly #logFd: number
   readonly #pods = new Map<string, PodProxy>()
   /** Messages that came while `start` is still being carried out. */
   readonly #early: (readonly [message: Exclude<ToWorker, { type: 'start' }>, handle: unknown])[] = []
@@ -54,8 +52,10 @@ export class Worker {
   #crl: CrlSet | undefined
   #isDrained = false
 
-  constructor({ send }: WorkerOptions) {
+  constructor({ send, clock, logFd }: WorkerOptions) {
     this.#send = send
+    this.#clock = clock
+    this.#logFd = logFd
   }
 
   /** Its last connection has ended and the last report is on its way. */
@@ -116,54 +116,31 @@ export class Worker {
     for (const [early, handle] of this.#early.splice(0)) this.#handle(started, early, handle)
     // It may not end by itself, which is when Node writes what was compiled.
     flushCompileCache()
-    onceIdle(returnMemory, systemClock)
+    onceIdle(returnMemory, this.#clock)
   }
 
   async #start({ config, logLevels }: Extract<ToWorker, { type: 'start' }>): Promise<Started> {
+    const clock = this.#clock
     await primeThreadPool()
     const logging = openLog({
-      fd: 1,
+      fd: this.#logFd,
       format: config.logFormat,
       levels: logLevels,
       program: 'ztunnel',
-      clock: systemClock,
+      clock,
       sendNow,
     })
     process.on('exit', () => logging.flushSync())
     const { log } = logging
-    const mesh = new Mesh({ nodeName: config.nodeName })
-    mesh.onChange((change) => this.#meshChanged(change))
-    const metrics = new MetricRegistry({ log, clock: systemClock })
-    const context: WorkerContext = {
-      config,
-      mesh,
-      policies: new PolicySet(),
+    const metrics = new MetricRegistry({ log, clock })
+    const context = await createWorkerContext(config, {
+      clock,
       log,
-      clock: systemClock,
-      random: Math.random,
-      io: await selectIo({ log, prefer: config.io, names: socketNames }),
-      recorder: createConnectionRecorder({
-        registry: metrics,
-        log,
-        clock: systemClock,
-        trustDomain: config.trustDomain,
-      }),
-      identities: new Identities({
-        request: (identity) => this.#send({ type: 'certificate-wanted', identity }),
-        postQuantumOnly: config.postQuantumOnly,
-      }),
-      names: new NameResolver({
-        clock: systemClock,
-        ask: (name) => askServers(name, { clock: systemClock, ipv6Enabled: config.ipv6Enabled }),
-      }),
-      hboneLimits: hboneLimits(config),
-      leftovers: new Leftovers({ clock: systemClock }),
-      heldMemory: new HeldMemory(config.maxHeldMemoryBytes),
-      handshakes: new Handshakes(),
+      metrics,
+      requestCertificate: (identity) => this.#send({ type: 'certificate-wanted', identity }),
       crl: () => this.#crl,
-      recheck: new Recheck({ clock: systemClock, soon: setImmediate }),
-      waitingClients: new WaitingClients(systemClock),
-    }
+    })
+    context.mesh.onChange((change) => this.#meshChanged(change))
     return { context, logging, metrics }
   }
 
@@ -205,10 +182,11 @@ export class Worker {
   /** Resolves when the last connection ended or, at the deadline, was ended. */
   async #drain({ context, logging, metrics }: Started, deadlineMs: number): Promise<void> {
     for (const proxy of this.#pods.values()) proxy.drain()
-    const deadline = context.clock.monotonicMs() + deadlineMs
-    while (this.#busy() > 0 && context.clock.monotonicMs() < deadline) {
+    const clock = this.#clock
+    const deadline = clock.monotonicMs() + deadlineMs
+    while (this.#busy() > 0 && clock.monotonicMs() < deadline) {
       await new Promise<void>((resolve) => {
-        setTimeout(resolve, DRAIN_POLL_MS)
+        clock.after(DRAIN_POLL_MS, resolve)
       })
     }
     const forced = this.#busy()
