@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { patienceMs } from './eventually.ts'
 
+/** How a command ended, and what it said. `code` is null where a signal ended it. */
 export interface CommandResult {
   readonly code: number | null
   readonly stdout: string

@@ -3,6 +3,7 @@ import { patienceMs } from './eventually.ts'
 import { Program } from './program.ts'
 import { inside, NETNS_DIRECTORY, podAddress, type PodPlace } from './topology.ts'
 
+/** What a pod is to the mesh, beside its name. */
 export interface PodOptions {
   readonly namespace?: string
   readonly serviceAccount?: string

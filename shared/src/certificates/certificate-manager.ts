@@ -20,6 +20,7 @@ const MAX_SLEEP_MS = 3_600_000
 /** Not even a CA that answers with used-up certificates is asked more often than this for one identity. */
 const MIN_RETRY_MS = 1_000
 
+/** What a CertificateManager works with, and its bounds. */
 export interface CertificateManagerOptions {
   readonly fetcher: CertificateFetcher
   readonly clock: Clock

@@ -27,6 +27,7 @@ export interface Standing {
   readonly isAnySigned: boolean
 }
 
+/** How the lists of `crl` stand to those CAs. */
 export function standingOf(crl: CrlSet, authorities: readonly ParsedCertificate[]): Standing {
   const forged = crl.forged(authorities)
   const unknown = crl.unverified(authorities).filter((name) => !forged.includes(name))

@@ -28,12 +28,14 @@ export interface Signer {
   readonly privateKey: KeyObject
 }
 
+/** From when on a certificate counts, and for how long. */
 export interface Lifetime {
   readonly nowMs: number
   /** Positive. The certificate ends no later than its signer's does. */
   readonly ttlMs: number
 }
 
+/** What `issueCertificate` writes into a leaf. */
 export interface LeafOptions extends Lifetime {
   readonly signer: Signer
   /** SubjectPublicKeyInfo of the holder, from `readCsr` or a key pair. */
@@ -48,6 +50,7 @@ export interface LeafOptions extends Lifetime {
   readonly usages?: readonly TlsUsage[] | undefined
 }
 
+/** What `issueAuthority` writes into the certificate of a root or an intermediate. */
 export interface AuthorityOptions extends Lifetime {
   /** Left out for a root, which signs itself. */
   readonly signer?: Signer | undefined

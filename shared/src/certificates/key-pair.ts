@@ -2,6 +2,7 @@ import type { Buffer } from 'node:buffer'
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { CertificateError } from './certificate-error.ts'
 
+/** A key of a workload or a CA. Holds the private key: never to be logged. */
 export interface KeyPair {
   readonly privateKey: KeyObject
   /** PKCS#8. */

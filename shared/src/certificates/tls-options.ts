@@ -13,6 +13,7 @@ const GROUPS = `*${POST_QUANTUM_GROUP}:*X25519:P-256:P-384`
 /** For an OpenSSL before 3.5, which knows neither ML-KEM nor the star. */
 const CLASSIC_GROUPS = 'X25519:P-256:P-384'
 
+/** What a mesh may ask of handshakes beyond what all of them have. */
 export interface TlsProfile {
   /** Istio's COMPLIANCE_POLICY=pqc: no handshake without X25519MLKEM768. Default false. */
   readonly postQuantumOnly?: boolean

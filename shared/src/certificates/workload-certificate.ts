@@ -28,6 +28,7 @@ export interface WorkloadCertificate {
 /** A WorkloadCertificate as it passes between processes. Holds the private key: never to be logged. */
 export type WireCertificate = Omit<WorkloadCertificate, 'identity'> & { readonly identity: string }
 
+/** As it goes to another process of ours; `fromWire` is the inverse. */
 export function toWire(certificate: WorkloadCertificate): WireCertificate {
   return { ...certificate, identity: certificate.identity.toString() }
 }

@@ -21,6 +21,7 @@ export interface Clock {
 /** Longest delay that setTimeout takes; a longer one would fire at once. */
 const MAX_DELAY_MS = 0x7fff_ffff
 
+/** The machine's. Its timers keep no process alive. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   // Whole, so that byte counts reckoned from it are too, and what comes within one tick has come together.

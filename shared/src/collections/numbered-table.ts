@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 
+/** What a NumberedTable holds. */
 export interface Numbered {
   readonly id: number
 }

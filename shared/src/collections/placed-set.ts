@@ -4,6 +4,7 @@ export interface Placed {
   place: number
 }
 
+/** The place of what is in no PlacedSet. */
 export const NOWHERE = -1
 
 /**

@@ -22,6 +22,7 @@ const UNTOLD_MS = 10_000
 /** Larger is not a file of ours. */
 const MAX_BYTES = 256 * 1024 * 1024
 
+/** Which file is followed, and who takes it. */
 export interface WatchedFileOptions {
   readonly path: string
   readonly clock: Clock

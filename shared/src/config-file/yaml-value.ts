@@ -25,6 +25,7 @@ interface Source {
   furtherWarnings: number
 }
 
+/** How strictly a text is read, and who hears of what is hardly meant. */
 export interface ReadOptions {
   /** False: a text that says nothing is a problem, for it may be what is left of one that did. Default true. */
   readonly mayBeEmpty?: boolean

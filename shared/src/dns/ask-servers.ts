@@ -5,6 +5,7 @@ import { canonicalAddress } from '../ip/index.ts'
 import { DnsError } from './dns-error.ts'
 import type { Addresses } from './pick-address.ts'
 
+/** The addresses of a name. */
 export interface Answer extends Addresses {
   /** How long all of it holds. */
   readonly ttlMs: number
@@ -20,6 +21,7 @@ export interface Query {
   cancel(): void
 }
 
+/** Which servers are asked, and for what. */
 export interface AskOptions {
   readonly clock: Clock
   /** Without it no IPv6 address is asked for. */

@@ -5,6 +5,7 @@ import type { Answer, Query } from './ask-servers.ts'
 import { DnsError } from './dns-error.ts'
 import type { Addresses } from './pick-address.ts'
 
+/** The bounds of a NameResolver. */
 export interface NameResolverLimits {
   /** Names remembered. Default 4096, as Istio's ztunnel. */
   readonly maxNames: number
@@ -16,6 +17,7 @@ export interface NameResolverLimits {
   readonly maxWaiters: number
 }
 
+/** Whom a NameResolver asks, and its bounds. */
 export interface NameResolverOptions {
   readonly clock: Clock
   readonly ask: (name: string) => Query

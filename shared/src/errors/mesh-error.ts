@@ -1,6 +1,7 @@
 /** Where a fault comes from, seen from the proxy that reports it. */
 export type ErrorSource = 'downstream' | 'upstream' | 'internal' | 'config'
 
+/** What every MeshError says beside its code and its sentence. */
 export interface MeshErrorOptions {
   readonly source: ErrorSource
   /** True when the same operation may succeed later without any change. Default false. */

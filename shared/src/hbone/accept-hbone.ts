@@ -20,12 +20,14 @@ import type { TunnelStream } from './tunnel-stream.ts'
 /** Request Header Fields Too Large (RFC 6585). */
 const STATUS_HEADERS_TOO_LARGE = 431
 
+/** What a server shows, and whom it accepts. */
 export interface ServerTls {
   readonly context: SecureContext
   /** Judges the client's chain, leaf first; throws to refuse. Undefined: accepted, but without an identity. */
   verify(chain: X509Certificate[]): SpiffeId | undefined
 }
 
+/** What a server connection works with. */
 export interface AcceptHboneOptions {
   readonly tls: ServerTls
   readonly limits: HboneLimits

@@ -12,6 +12,7 @@ export interface ClientTls {
   verify(chain: X509Certificate[]): SpiffeId
 }
 
+/** What a CONNECT asks for. */
 export interface TunnelRequest {
   /** `ip:port` or `hostname:port`, where the peer is to take the bytes. */
   readonly authority: string

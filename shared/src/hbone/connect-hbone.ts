@@ -12,6 +12,7 @@ import type { Leftovers } from './leftovers.ts'
 import type { HboneLimits } from './limits.ts'
 import { PendingTunnel } from './pending-tunnel.ts'
 
+/** What a client connection works with. */
 export interface ConnectHboneOptions {
   readonly tls: ClientTls
   readonly limits: HboneLimits

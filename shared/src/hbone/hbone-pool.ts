@@ -10,6 +10,7 @@ import type { HboneLimits } from './limits.ts'
 import { PoolKey, type PoolKeyHost } from './pool-key.ts'
 import type { Connect, Dialler, PooledConnection, PooledConnectionOptions } from './pooled-connection.ts'
 
+/** The bounds of an HbonePool. */
 export interface PoolSettings {
   readonly clock: Clock
   /** Streams that we put on one connection; the peer's MAX_CONCURRENT_STREAMS counts where it is lower. Default 100. */
@@ -37,6 +38,7 @@ interface ConnectionParts {
   readonly memory: MemoryShare
 }
 
+/** A tunnel that is wanted, and how a connection for it is made where there is none. */
 export interface PoolRequest extends TunnelRequest, Dialler {
   /** Requests of the same key may share a connection: who asks, who may answer, where, and from which address. */
   readonly key: string

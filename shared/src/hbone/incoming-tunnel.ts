@@ -17,6 +17,7 @@ export interface TunnelConnection {
   readonly peer: SpiffeId | undefined
 }
 
+/** How a CONNECT is accepted. */
 export interface AcceptOptions {
   /** Written to the application before the first byte of the tunnel: a PROXY header. */
   readonly prelude?: Buffer

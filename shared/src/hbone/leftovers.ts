@@ -10,6 +10,7 @@ export interface Leftover {
   giveUp(why: string): void
 }
 
+/** The bounds of Leftovers. */
 export interface LeftoversOptions {
   readonly clock: Clock
   /** Bytes of all leftovers together. Default 64 MiB. */

@@ -61,6 +61,7 @@ export interface HboneLimits {
 
 const MIB = 1_048_576
 
+/** The bounds where nobody says otherwise; LIMITS.md tells them. */
 export const DEFAULT_LIMITS: HboneLimits = {
   maxConcurrentStreams: 200,
   streamWindowBytes: 4 * MIB,

@@ -21,6 +21,7 @@ export interface TcpEnd {
   destroy(reset?: boolean): void
 }
 
+/** A listening socket that is accepted on. */
 export interface TcpListener {
   /** Accepts what waits in the queue (one turn of the loop), then closes this process's reference. Idempotent. */
   close(): void
@@ -53,11 +54,13 @@ export interface Splice {
   abort(reset?: boolean): void
 }
 
+/** How long a connect may take, and who may give it up. */
 export interface ConnectOptions {
   readonly timeoutMs: number
   readonly signal?: CancelSignal
 }
 
+/** A TLS handshake in one of its two roles. */
 export interface SecureOptions<Peer> {
   readonly role: 'client' | 'server'
   /** TLS versions, ciphers, groups, certificate: all decided by whoever made the context. */
@@ -71,6 +74,7 @@ export interface SecureOptions<Peer> {
   readonly signal?: AbortSignal
 }
 
+/** A connection after its handshake: its port, and what `verify` made of the peer. */
 export interface Secured<Peer> {
   readonly port: SecurePort
   readonly peer: Peer

@@ -6,6 +6,7 @@ import { loadBindings } from './handle/node-bindings.ts'
 import type { SocketNames } from './socket-names.ts'
 import { StreamIo } from './stream/stream-io.ts'
 
+/** Which byte path is wanted. */
 export interface SelectIoOptions {
   readonly log: Log
   /** `stream` is taken without a test; `handle`, the default, if it proves itself. */

@@ -19,6 +19,7 @@ export function parseCidr(text: string): Cidr | undefined {
   return /^\d{1,3}$/.test(length) && Number(length) <= bits ? { address, length: Number(length) } : undefined
 }
 
+/** The inverse of `parseCidr`. */
 export function formatCidr({ address, length }: Cidr): string {
   return `${address}/${length}`
 }

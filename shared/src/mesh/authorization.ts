@@ -7,6 +7,7 @@ export type StringMatch =
   | { readonly kind: 'suffix'; readonly value: string }
   | { readonly kind: 'presence' }
 
+/** A service account of any trust domain; both compared exactly. */
 export interface ServiceAccountMatch {
   readonly namespace: string
   readonly serviceAccount: string
@@ -38,7 +39,9 @@ export type Clause = readonly Match[]
 /** AND over its clauses; without any clause it is true. */
 export type Rule = readonly Clause[]
 
+/** Whom a policy is for: everybody, its own namespace, or workloads that name it in `authorizationPolicies`. */
 export type Scope = 'Global' | 'Namespace' | 'WorkloadSelector'
+/** What a policy that matches says. */
 export type Action = 'Allow' | 'Deny'
 
 /** An L4 authorization policy (istio.security Authorization), as plain data. OR over its rules; without any it never matches. */

@@ -2,6 +2,7 @@ import type { Mesh, ServiceEndpoint } from './mesh.ts'
 import type { RoutingScope, Service } from './service.ts'
 import type { Workload } from './workload.ts'
 
+/** Who wants an endpoint of a service, and for what. */
 export interface ChoiceRequest {
   /** Who asks: locality and network are compared with its. */
   readonly source: Workload
@@ -14,6 +15,7 @@ export interface ChoiceRequest {
   readonly exclude?: ReadonlySet<string> | undefined
 }
 
+/** The endpoint that was chosen, and the port that it serves. */
 export interface Choice {
   readonly workload: Workload
   readonly targetPort: number

@@ -3,6 +3,7 @@ export type GatewayDestination =
   | { readonly kind: 'address'; readonly network: string; readonly address: string }
   | { readonly kind: 'hostname'; readonly namespace: string; readonly hostname: string }
 
+/** A waypoint or gateway, and the port that it takes HBONE on (istio.workload GatewayAddress). */
 export interface GatewayAddress {
   readonly destination: GatewayDestination
   readonly hboneMtlsPort: number

@@ -2,6 +2,7 @@ import { policyKey, type Authorization } from './authorization.ts'
 import { serviceKey, type Service } from './service.ts'
 import type { Workload } from './workload.ts'
 
+/** One record of the mesh; its key is `keyOf`. */
 export type MeshResource =
   | { readonly kind: 'workload'; readonly value: Workload }
   | { readonly kind: 'service'; readonly value: Service }

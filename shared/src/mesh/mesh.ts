@@ -12,6 +12,7 @@ export interface MeshChange {
   readonly policies: ReadonlySet<string>
 }
 
+/** What of the mesh is local. */
 export interface MeshOptions {
   /** Only workloads of this node are local; without it all are. */
   readonly nodeName: string | undefined

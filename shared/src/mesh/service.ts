@@ -2,18 +2,22 @@ import type { Cidr } from '../ip/index.ts'
 import type { GatewayAddress } from './gateway.ts'
 import type { Health, PortMap } from './workload.ts'
 
+/** An address in one of the mesh's networks, which may use the same addresses. Canonical. */
 export interface NetworkAddress {
   readonly network: string
   readonly address: string
 }
 
+/** A range of addresses in one of the mesh's networks. */
 export interface NetworkCidr {
   readonly network: string
   readonly cidr: Cidr
 }
 
+/** What of an endpoint is compared with who asks (istio.workload LoadBalancing.Scope). */
 export type RoutingScope = 'Region' | 'Zone' | 'Subzone' | 'Node' | 'Cluster' | 'Network'
 
+/** How one of the endpoints is chosen (istio.workload LoadBalancing): see `chooseEndpoint`. */
 export interface LoadBalancer {
   readonly routingPreferences: readonly RoutingScope[]
   readonly mode: 'Standard' | 'Strict' | 'Failover' | 'Passthrough'

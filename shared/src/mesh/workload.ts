@@ -3,6 +3,7 @@ import type { GatewayAddress } from './gateway.ts'
 /** Ports by service port; a number that is 0 in a Service means a named port. JSON keys are text, so keys are text here. */
 export type PortMap = Readonly<Record<string, number>>
 
+/** An endpoint that is not healthy gets no connection, unless its service allows all (istio.workload WorkloadStatus). */
 export type Health = 'Healthy' | 'Unhealthy'
 
 /** One pod or other destination (istio.workload Workload), as plain data with Istio's defaults filled in. Addresses are canonical. */

@@ -4,6 +4,7 @@ import type { LogLevels } from './log-levels.ts'
 import { Profiler } from './profiler.ts'
 import { TelemetryError } from './telemetry-error.ts'
 
+/** What the operator's pages show and change. */
 export interface AdminOptions extends Omit<HttpEndpointOptions, 'handler'> {
   /** For the title of the page. */
   readonly program: string

@@ -9,6 +9,7 @@ import { METRICS } from './metric-family.ts'
 import type { MetricRegistry } from './metric-registry.ts'
 import { nameLabels } from './traffic-labels.ts'
 
+/** Where connections are recorded. */
 export interface ConnectionRecorderOptions {
   readonly registry: MetricRegistry
   readonly log: ScopedLog

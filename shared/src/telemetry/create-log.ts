@@ -4,6 +4,7 @@ import type { Log, LogFields } from '../log/index.ts'
 import { levelRank, type LogLevel, type LogLevels } from './log-levels.ts'
 import { Timestamps } from './timestamp.ts'
 
+/** How lines are made, and who takes them. */
 export interface LogOptions {
   /** Takes one whole line, ending in a line feed; a LineWriter's `write`. Must not throw. */
   readonly write: (line: string) => void

@@ -16,6 +16,7 @@ export interface HttpReply {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** A request whose head has come; its body is dropped. */
 export interface HttpRequest {
   readonly method: string
   /** The path without its query. */
@@ -26,8 +27,10 @@ export interface HttpRequest {
   readonly signal: AbortSignal
 }
 
+/** Answers one request. What it throws becomes a 500 with its text. */
 export type HttpHandler = (request: HttpRequest) => HttpReply | Promise<HttpReply>
 
+/** Where an HttpEndpoint listens, and its bound. */
 export interface HttpEndpointOptions {
   /** One server for each, all or none. Port 0 takes a free one, the same for all that follow. */
   readonly addresses: readonly SocketAddress[]

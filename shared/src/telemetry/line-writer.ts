@@ -13,6 +13,7 @@ export interface LineSink {
 /** As long as the end of a process waits for a reader that takes nothing. */
 const PATIENCE_MS = 1_000
 
+/** Where a LineWriter writes, and its bounds. */
 export interface LineWriterOptions {
   readonly sink: LineSink
   readonly clock: Clock

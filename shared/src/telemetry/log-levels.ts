@@ -3,6 +3,7 @@ import { TelemetryError } from './telemetry-error.ts'
 /** From silent to talkative; a line is written when its level's index is not above that of its target. */
 const LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'] as const
 
+/** What a line may be logged at, the gravest first. */
 export type LogLevel = Exclude<(typeof LEVELS)[number], 'off'>
 type Threshold = (typeof LEVELS)[number]
 

@@ -15,6 +15,7 @@ export type MetricsDelta = readonly {
   readonly series: readonly (readonly [labels: string, value: number, claim?: Claim])[]
 }[]
 
+/** The bounds of a MetricRegistry. */
 export interface MetricRegistryOptions {
   readonly log: Log
   readonly clock: Clock

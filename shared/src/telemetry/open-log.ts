@@ -5,6 +5,7 @@ import type { LogFormat } from './line-format.ts'
 import { LineWriter } from './line-writer.ts'
 import { LogLevels } from './log-levels.ts'
 
+/** Where a program's log goes, and how. */
 export interface OpenLogOptions {
   /** Where to write; 1 is standard output, as Istio's ztunnel. */
   readonly fd: number
@@ -18,6 +19,7 @@ export interface OpenLogOptions {
   readonly sendNow?: SendNow
 }
 
+/** A program's log and what steers it. */
 export interface OpenedLog {
   readonly log: ScopedLog
   /** Change it to change what is logged from the next line on. */

@@ -36,6 +36,7 @@ export type WorkerConfig = Marking & {
   readonly logLevel: string
 }
 
+/** What the variables say, all of it checked: the README tells each of them. */
 export interface ZtunnelConfig {
   readonly worker: WorkerConfig
   readonly workers: number

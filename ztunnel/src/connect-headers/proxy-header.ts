@@ -10,6 +10,7 @@ const UNSPECIFIED = 0x01
 /** Istio's TLV of the peer's SPIFFE id. */
 const TLV_IDENTITY = 0xd0
 
+/** What an application behind a PROXY app tunnel is told. */
 export interface ProxyHeader {
   readonly source: SocketAddress
   readonly destination: SocketAddress

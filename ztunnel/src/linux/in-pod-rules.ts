@@ -6,6 +6,7 @@ export const CAPTURING_CHAINS = ['inbound', 'outbound']
 
 /** Kubelet probes come from these addresses (the node's rules see to that) and pass untouched; Istio's numbers. */
 export const PROBE_ADDRESS_V4 = '169.254.7.127'
+/** As PROBE_ADDRESS_V4. */
 export const PROBE_ADDRESS_V6 = 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff'
 
 /**

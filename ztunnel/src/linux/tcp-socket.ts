@@ -34,6 +34,7 @@ const IP_LOCAL_PORT_RANGE = 51
 const IPV6_V6ONLY = 26
 const IPV6_TRANSPARENT = 75
 
+/** A listening socket in a pod. */
 export interface ListenOptions {
   /** '::' takes IPv4 too. */
   readonly address: string
@@ -76,12 +77,14 @@ export function listenTcp(
   }
 }
 
+/** TCP keepalive: idle time before the first probe, time between probes, and unanswered ones that end a connection. */
 export interface KeepAlive {
   readonly timeS: number
   readonly intervalS: number
   readonly retries: number
 }
 
+/** A socket in a pod that is to dial. */
 export interface PrepareOptions {
   /** Of the address that will be dialled. */
   readonly family: Family
@@ -128,6 +131,7 @@ function openTcp(namespace: NetworkNamespace, family: Family): number {
 /** Linux' own range of ports for connections, cut in windows. */
 const FIRST_PORT = 32_768
 const WINDOW_PORTS = 1_024
+/** Parts that the local ports are divided into, so that a dial looks through one of them: 27 of 1,024. */
 export const PORT_WINDOWS = 27
 
 let kernelHasWindows = true

@@ -7,6 +7,7 @@ import { parsePodsFile } from './pods-file.ts'
 /** Room for the most pods that a file may have, with long names and paths. */
 const MAX_BYTES = 8 * 1024 * 1024
 
+/** Where the pods of this node are named, and who hears of them. */
 export interface PodsFileSourceOptions {
   readonly path: string
   readonly clock: Clock

@@ -5,6 +5,7 @@ import { guessService } from './guess-service.ts'
 import { isProxyPort } from '../proxy-ports.ts'
 import { isBehind } from './waypoint.ts'
 
+/** One CONNECT that came to a pod. */
 export interface InboundRequest {
   /** The pod whose listener accepted. */
   readonly local: Workload
@@ -18,6 +19,7 @@ export interface InboundRequest {
   readonly localhostAppTunnel: boolean
 }
 
+/** The application that a CONNECT is for. */
 export interface InboundTarget {
   readonly kind: 'target'
   /** What policy and telemetry see: the pod's address and the application's port. */
@@ -30,6 +32,7 @@ export interface InboundTarget {
   readonly forwardedHost: string | undefined
 }
 
+/** Why a CONNECT is for nobody here; the message is for the access log. */
 export interface InboundRefusal {
   readonly kind: 'refuse'
   readonly status: 400 | 503

@@ -13,6 +13,7 @@ import {
 import { PROXY_PORTS } from '../proxy-ports.ts'
 import { isBehind, resolveWaypoint, waypointOf, type ResolvedWaypoint } from './waypoint.ts'
 
+/** One connection of a pod, as it was taken. */
 export interface OutboundRequest {
   /** The pod that opened the connection, and the address that it came from. */
   readonly source: Workload
@@ -65,6 +66,7 @@ export interface UnresolvedRoute {
   readonly at: (address: string) => CarriableRoute
 }
 
+/** The answer of `routeOutbound`; the message of a refusal is for the access log. */
 export type OutboundRoute = CarriableRoute | UnresolvedRoute | { readonly kind: 'refuse'; readonly message: string }
 
 /**

@@ -25,6 +25,7 @@ const RENEWAL_CHECK_MS = 3_600_000
 const MAX_FILE_BYTES = 1024 * 1024
 const FILES = { certificate: 'ca-cert.pem', privateKey: 'ca-key.pem', roots: 'root-cert.pem' } as const
 
+/** Where a root of our own is kept, and what a new one says. */
 export interface SelfMadeRootOptions {
   /** Made with mode 0700 where missing. The root lives in `root` below it, in the layout of Istio's `cacerts`. */
   readonly stateDirectory: string

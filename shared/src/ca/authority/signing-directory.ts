@@ -28,6 +28,7 @@ const LAYOUTS: readonly [Layout, Layout] = [
   { certificate: 'tls.crt', privateKey: 'tls.key', roots: 'ca.crt', chain: 'tls.crt' },
 ]
 
+/** Where an imported signing certificate is. */
 export interface SigningDirectoryOptions {
   /** Holds the files of Istio's `cacerts`, or tls.crt, tls.key and ca.crt. */
   readonly directory: string

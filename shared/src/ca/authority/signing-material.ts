@@ -27,6 +27,7 @@ export interface SigningMaterial {
   readonly notAfterMs: number
 }
 
+/** The texts of a signing directory, not yet looked at. */
 export interface SigningFiles {
   readonly certificatePem: string
   readonly privateKeyPem: string

@@ -28,6 +28,7 @@ export interface CaAuthorizer {
   authorize(caller: Caller): Promise<SpiffeId>
 }
 
+/** `unauthenticated`: the token is nobody's. `impersonation-refused`: its owner may not have that identity. */
 export type AuthorizationErrorCode = 'unauthenticated' | 'impersonation-refused'
 
 /**

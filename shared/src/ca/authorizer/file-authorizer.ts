@@ -6,6 +6,7 @@ import type { CaAuthorizer, Caller, ShownToken } from './authorizer.ts'
 import { decide, ruleOf, type AuthorizerRules } from './authorizer-rules.ts'
 import { readAuthorizerFile } from './read-authorizer-file.ts'
 
+/** Where the rules are. */
 export interface FileAuthorizerOptions {
   readonly path: string
   /** Of every identity that is given out. */

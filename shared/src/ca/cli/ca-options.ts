@@ -5,6 +5,7 @@ import type { SocketAddress } from '../../ip/index.ts'
 import { LogLevels, type LogFormat } from '../../telemetry/index.ts'
 import { GivenOptions, type Option } from './given-options.ts'
 
+/** What options and variables say, all of it checked. */
 export interface CaConfig {
   readonly listen: SocketAddress
   /** Where the signing certificate is: made by us, or imported. */
@@ -99,6 +100,7 @@ const OPTIONS = {
 
 type OptionName = keyof typeof OPTIONS
 
+/** The text of `ca --help`. */
 export function caUsage(): string {
   const lines = Object.entries<Option>(OPTIONS).map(([name, { variable, value, fallback, meaning }]) => {
     const shown = fallback ? ` [${fallback}]` : ''

@@ -14,6 +14,7 @@ import { readBearerToken, type TokenSource } from './bearer-token.ts'
 import { CaChannel, metadataOf } from './ca-channel.ts'
 import { readRootCertificates } from './root-certificates.ts'
 
+/** How a proxy reaches its CA, and as whom. */
 export interface CaClientOptions {
   /** `https://host:port`; without a scheme https is meant, without a port 443. CA_ADDRESS. */
   readonly address: string
@@ -37,6 +38,7 @@ export interface CaClientOptions {
   readonly log: Log
 }
 
+/** A fetcher of certificates with a connection of its own, made by `createCaClient`. */
 export interface CaClient extends CertificateFetcher {
   /** Closes the connection; later fetches are refused. */
   close(): void

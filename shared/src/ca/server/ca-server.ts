@@ -70,6 +70,7 @@ const MAX_SESSION_MEMORY_MB = 10
 /** Calls under way get this long to end when the server closes. */
 const CLOSE_GRACE_MS = 5_000
 
+/** Who may have which certificate, what signs it, and where the CA listens. */
 export interface CaServerOptions extends Omit<CertificateServiceOptions, 'signing' | 'refusals'> {
   readonly listen: SocketAddress
   /** Stays the caller's: the server does not close it. */

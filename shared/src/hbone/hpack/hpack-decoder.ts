@@ -3,6 +3,7 @@ import { DynamicTable, fieldBytes } from './dynamic-table.ts'
 import { HpackError } from './hpack-error.ts'
 import { STATIC_TABLE, type HeaderField } from './static-table.ts'
 
+/** The bounds of an HpackDecoder. */
 export interface HpackDecoderOptions {
   /** Our SETTINGS_HEADER_TABLE_SIZE, in bytes (4096 where none was sent). The dynamic table never holds more. */
   readonly maxTableSize: number
@@ -17,6 +18,7 @@ export interface HpackDecoderOptions {
   readonly hardMaxFields?: number
 }
 
+/** What a header block says. */
 export interface DecodedHeaders {
   /** In the order received; empty when the list is too large. */
   readonly headers: HeaderField[]

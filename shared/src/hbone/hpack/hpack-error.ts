@@ -1,5 +1,6 @@
 import { MeshError } from '../../errors/index.ts'
 
+/** What is wrong with a header block; the connection ends by each of them. */
 export type HpackErrorCode =
   | 'truncated'
   | 'integer-too-large'

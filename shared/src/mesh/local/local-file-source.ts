@@ -12,6 +12,7 @@ import { writeResources, type WrittenResource } from './written-resource.ts'
  */
 const THREAD_FROM = 1024 * 1024
 
+/** Where the local mesh is, and who hears of its changes. */
 export interface LocalFileSourceOptions {
   /** A file, which is watched, or its text, which is not. */
   readonly from: { readonly path: string } | { readonly inline: string }
