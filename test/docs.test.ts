@@ -37,6 +37,14 @@ void t.test('the README has every variable of ztunnel, with its default', async 
   }
 })
 
+void t.test('ztunnel reads every variable that the README has', async (t) => {
+  const known = new Set(describeVariables().map(({ name }) => name))
+  // A row of the CA's begins with an option.
+  const named = text('README').match(/^\| `[A-Z][^|]+/gm) ?? []
+  t.ok(named.length > 30)
+  for (const row of named) for (const [, name = ''] of row.matchAll(/`([^`]+)`/g)) t.ok(known.has(name), name)
+})
+
 void t.test('both documents ask for the same capabilities', async (t) => {
   const [, named = ''] = /with the capabilities\s([A-Z_,\s]+)\)/.exec(text('README')) ?? []
   const needed = [...text('deploy/README').matchAll(/^\| CAP_([A-Z_]+) \|/gm)].map(([, name]) => name)
@@ -44,11 +52,34 @@ void t.test('both documents ask for the same capabilities', async (t) => {
   t.same(new Set(named.split(/,\s/)), new Set(needed))
 })
 
-void t.test('the README has every option of the CA', async (t) => {
+void t.test('the README has the options of the CA, with their variables and defaults, and no others', async (t) => {
   const { stdout } = await command([process.execPath, `${root}shared/src/ca/main.ts`, '--help'])
-  const options = [...stdout.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option = '']) => option)
+  const rows = text('README').match(/^\| `--.+/gm) ?? []
+  const options = [...stdout.matchAll(/^ {2}(--\S+ \S+) +([A-Z_]+) .*?(?: \[(.+)\])?$/gm)]
   t.ok(options.length > 10)
-  for (const option of options) if (option !== '--help') t.ok(text('README').includes(`\`${option} `), option)
+  t.equal(rows.length, options.length)
+  for (const [, option = '', variable = '', fallback = ''] of options) {
+    const [, first = '', second = '', , last = ''] =
+      rows.find((row) => row.includes(`| \`${option}\` |`))?.split('|') ?? []
+    t.equal(first.trim(), `\`${option}\``)
+    t.equal(second.trim(), `\`${variable}\``, option)
+    if (fallback !== '') t.ok(last.includes(`\`${fallback}\``), `${option}: ${fallback}`)
+  }
+})
+
+void t.test('everything that a room offers has a docstring', async (t) => {
+  const rooms = globSync('{shared,ztunnel,test}/**/index.ts', { cwd: root, exclude: ['**/node_modules/**'] })
+  t.ok(rooms.length > 20)
+  for (const room of rooms) {
+    const offers = readFileSync(`${root}${room}`, 'utf8').matchAll(/^export (?:type )?\{([^}]+)\} from '(.+)'/gm)
+    for (const [, names = '', file = ''] of offers) {
+      const source = readFileSync(join(root, room, '..', file), 'utf8')
+      for (const name of names.split(',').map((one) => one.replace(/\btype\b/, '').trim())) {
+        const said = new RegExp(`\\*/\n(?:export (?:\\w+ )*${name}\\b)`)
+        if (name !== '' && !file.endsWith('/index.ts')) t.ok(said.test(source), `${name} of ${file}`)
+      }
+    }
+  }
 })
 
 void t.test('the authorizer file of the README can be used after what it says before', async (t) => {
