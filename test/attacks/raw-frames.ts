@@ -103,5 +103,4 @@ export function connectBlock(authority = 'echo:1', ...more: Buffer[]): Buffer {
 }
 
 export const CONNECT = connectBlock()
-export const GET = Buffer.concat([Buffer.from([0x82, 0x87, 0x84]), literal(':authority', 'echo:1')])
 export const OK = Buffer.from([0x88])

@@ -1,7 +1,7 @@
 import type { VariantName } from './variant.ts'
 
 /** The works of the result, in its order, with their units. */
-export const WORKS = {
+const WORKS = {
   bulk1: 'Gbit/s',
   bulk8: 'Gbit/s',
   fair8: 'min/max',

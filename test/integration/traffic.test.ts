@@ -181,7 +181,11 @@ void t.test('traffic of two nodes', async (t) => {
       here.end('plain')
       const known = await a.proxy.access({ direction: 'outbound', 'dst.workload': 'outsider' })
       t.notOk('dst.hbone_addr' in known || 'dst.identity' in known)
-      const web = mesh.start('web', ['python3', '-m', 'http.server', '8090', '--directory', '/proc/self/task'])
+      const web = mesh.start('web', [
+        process.execPath,
+        '-e',
+        'require("http").createServer((request, response) => response.end("here")).listen(8090)',
+      ])
       await eventually('the web server of the fabric answers', async () => {
         if (!web.isRunning) throw new Error(web.output)
         return (await client.curl('192.168.50.254', 8_090)).ok

@@ -15,10 +15,21 @@ import {
 import { systemClock } from '../clock/index.ts'
 import { SpiffeId } from '../identity/index.ts'
 import { silentLog, type Log } from '../log/index.ts'
-import { readSigningMaterial, type SigningMaterial, type SigningSource } from './authority/signing-material.ts'
-import { AuthorizationError, type CaAuthorizer, type Caller, type ShownToken } from './authorizer/authorizer.ts'
-import { createCaClient, type CaClient, type CaClientOptions } from './client/index.ts'
-import { createCaServer, type CaServer, type CaServerOptions } from './server/ca-server.ts'
+import {
+  AuthorizationError,
+  createCaClient,
+  createCaServer,
+  readSigningMaterial,
+  type CaAuthorizer,
+  type CaClient,
+  type CaClientOptions,
+  type Caller,
+  type CaServer,
+  type CaServerOptions,
+  type ShownToken,
+  type SigningMaterial,
+  type SigningSource,
+} from './index.ts'
 
 export const TRUST_DOMAIN = 'cluster.local'
 export const YEAR_MS = 365 * 86_400_000

@@ -16,6 +16,4 @@ export {
   type SigningMaterial,
   type SigningSource,
 } from './authority/signing-material.ts'
-export { runCa } from './cli/run-ca.ts'
-export { caUsage, readCaOptions, type CaConfig } from './cli/ca-options.ts'
 export { createCaServer, type CaServer, type CaServerLimits, type CaServerOptions } from './server/ca-server.ts'

@@ -12,7 +12,6 @@ export {
 export { formatGateway, type GatewayAddress, type GatewayDestination } from './gateway.ts'
 export { trustDomainOf, type Health, type PortMap, type Workload } from './workload.ts'
 export {
-  serviceKey,
   type Endpoint,
   type LoadBalancer,
   type NetworkAddress,

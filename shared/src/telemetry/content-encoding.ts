@@ -39,7 +39,7 @@ export class EncodedBody {
 }
 
 /** The encoding with the highest q above 0 and not below that of identity where it is named; undefined for identity. */
-export function chooseEncoding(acceptEncoding: string): string | undefined {
+function chooseEncoding(acceptEncoding: string): string | undefined {
   const wanted = new Map<string, number>()
   for (const element of acceptEncoding.toLowerCase().split(',')) {
     const [name = '', ...parameters] = element.split(';').map((part) => part.trim())

@@ -3,7 +3,6 @@ export { openLog, type OpenedLog, type OpenLogOptions } from './open-log.ts'
 export { LogLevels, type LogLevel } from './log-levels.ts'
 export { MAX_LINE_BYTES, type LogFormat } from './line-format.ts'
 export { LineWriter, type LineSink, type LineWriterOptions } from './line-writer.ts'
-export { fileDescriptorSink } from './file-descriptor-sink.ts'
 export { TelemetryError, type TelemetryErrorCode } from './telemetry-error.ts'
 export { createConnectionRecorder, type ConnectionRecorderOptions } from './connection-recorder.ts'
 export {

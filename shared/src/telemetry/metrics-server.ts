@@ -33,7 +33,7 @@ function metricsHandler(render: () => string | Promise<string>, clock: Clock): H
 }
 
 /** OpenMetrics when any element of `Accept` is that type, whatever its parameters; the body is the same either way. */
-export function metricsContentType(accept: string | undefined): string {
+function metricsContentType(accept: string | undefined): string {
   const types = (accept ?? '').split(',').map((element) => element.split(';')[0]?.trim().toLowerCase())
   return types.includes('application/openmetrics-text') ? OPEN_METRICS : PLAIN
 }

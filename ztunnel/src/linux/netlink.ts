@@ -6,7 +6,7 @@ import type { NetworkNamespace } from './network-namespace.ts'
 export const NETLINK_ROUTE = 0
 export const NETLINK_NETFILTER = 12
 
-export const NLM_F_REQUEST = 1
+const NLM_F_REQUEST = 1
 export const NLM_F_ACK = 4
 
 /** struct nlmsghdr. */

@@ -5,10 +5,10 @@ import type { SocketNames } from '../socket-names.ts'
 import type { Bindings, WriteRequest } from './node-bindings.ts'
 
 /** Read size for tunnelled data: with its frame header one burst. */
-export const SCRATCH_BYTES = BURST_BYTES - HEADROOM_BYTES
+const SCRATCH_BYTES = BURST_BYTES - HEADROOM_BYTES
 
 /** 16 records: what TLS decrypts into while bulk arrives, and what frames are gathered in. */
-export const SLAB_BYTES = 16 * RECORD_BYTES
+const SLAB_BYTES = 16 * RECORD_BYTES
 
 /** What an idle connection keeps for its next read. */
 const SMALL_SLAB_BYTES = RECORD_BYTES
