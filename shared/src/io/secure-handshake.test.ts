@@ -1,7 +1,7 @@
 // What is said of handshakes that fail, and of connections that the peer refuses after them: a reason for people on one line, and nothing of OpenSSL's own bookkeeping.
 import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
-import { connect, createSecureContext, createServer, type ConnectionOptions } from 'node:tls'
+import { connect, createSecureContext, createServer, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { authority, SERVER, workload } from '../certificates/certificate-fixture.ts'
 import { secureContextFor } from '../certificates/index.ts'
@@ -74,6 +74,41 @@ for (const io of bothIos()) {
       secured.port.start({ onBytes: () => {}, onWritten: () => {}, onClosed: resolve })
     })
     t.match(why, /^(ssl\/tls|tlsv13) alert certificate required$/)
+    server.close()
+    await once(server, 'close')
+  })
+}
+
+for (const io of bothIos()) {
+  // Node's `createServer` sends tickets, so there would be something to resume.
+  void t.test(`a client on the ${io.name} io names no server, asks for one protocol and resumes nothing`, async (t) => {
+    const options = { key: certificate.privateKeyPem, cert: certificate.chainPem.join(''), ALPNProtocols: ['h2'] }
+    const server = createServer(options)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo // a TCP server that listens has one
+    const clientContext = secureContextFor(certificate)
+    for (let time = 0; time < 2; time++) {
+      const [[incoming], secured] = await Promise.all([
+        once(server, 'secureConnection') as Promise<[TLSSocket]>,
+        io.secure(await dial(io, port), {
+          role: 'client',
+          context: clientContext,
+          alpn: 'h2',
+          verify: () => {},
+          handshakeTimeoutMs: 10,
+          clock: new FakeClock(),
+        }),
+      ])
+      t.equal(incoming.servername, false, 'no SNI')
+      t.equal(incoming.alpnProtocol, 'h2')
+      t.equal(incoming.isSessionReused(), false)
+      const closed = new Promise((resolve) => {
+        secured.port.start({ onBytes: () => {}, onWritten: () => {}, onClosed: resolve })
+      })
+      incoming.resume().end('hello')
+      await closed
+    }
     server.close()
     await once(server, 'close')
   })
