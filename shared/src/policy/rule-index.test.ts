@@ -17,10 +17,10 @@ function nameOf(p: number): string {
   return `p${String(p).padStart(4, '0')}`
 }
 
-/** An index of 1,000 policies of 10 rules each, and what it answers for the client, with how many rules were looked at. */
-function asked(rule: (p: number, r: number) => Authorization['rules'][number]) {
+/** An index of policies of 10 rules each, and what it answers for the client, with how many rules were looked at. */
+function asked(rule: (p: number, r: number) => Authorization['rules'][number], policies = POLICIES) {
   const index = new RuleIndex()
-  for (let p = 0; p < POLICIES; p++) {
+  for (let p = 0; p < policies; p++) {
     const rules = Array.from({ length: RULES }, (_, r) => rule(p, r))
     index.add(policy({ name: nameOf(p), action: 'Deny', rules }))
   }
@@ -59,6 +59,17 @@ void t.test('of 10,000 rules that one of their conditions excludes none is looke
     ],
   }
   for (const [what, rule] of Object.entries(shapes)) t.same(asked(rule), { first: undefined, looks: 0 }, what)
+})
+
+void t.test('of 10,000 policies with 100,000 rules only those are looked at that may hold', async (t) => {
+  for (const [what, last, wanted] of [
+    ['nobody is meant', '10.0.0.0', { first: undefined, looks: 0 }],
+    ['one client is meant', FACTS.source.address, { first: 'ns/p9999', looks: 1 }],
+  ] as const) {
+    const clientOf = (p: number, r: number) => (p === 9_999 && r === 9 ? last : `10.${p >> 8}.${p & 255}.${r}`)
+    const rule = (p: number, r: number) => one({ sourceIps: [cidr(clientOf(p, r))], destinationPorts: [8080] })
+    t.same(asked(rule, 10_000), wanted, what)
+  }
 })
 
 void t.test('of 10,000 rules that all hold the first in the alphabet is found at once', async (t) => {
