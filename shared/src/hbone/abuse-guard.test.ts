@@ -42,3 +42,15 @@ void t.test('free resets are saved up to a bound only', async (t) => {
   for (let i = 0; i < 1000; i++) guard.streamOpened()
   t.equal(resetsTaken(guard), 5)
 })
+
+void t.test('200 resets a second are honest for however long, of streams with data or without', async (t) => {
+  for (const hadCarriedData of [false, true]) {
+    const clock = new FakeClock()
+    const guard = new AbuseGuard(DEFAULT_LIMITS, clock)
+    for (let tenths = 0; tenths < 6_000; tenths++) {
+      for (let i = 0; i < 20; i++) guard.peerReset(hadCarriedData)
+      await clock.advance(100)
+    }
+    t.pass(`ten minutes, ${hadCarriedData ? 'with' : 'without'} data`)
+  }
+})
