@@ -1,6 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, openSync } from 'node:fs'
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as fc from 'fast-check'
 import t from 'tap'
 import { FakeClock, type Clock } from '../clock/index.ts'
@@ -287,7 +289,9 @@ void t.test('at the end all is written at once', async (t) => {
 })
 
 void t.test('a process ends though the reader of the pipe stands still', async (t) => {
-  const path = `${t.testdir({})}/fifo`
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-log-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  const path = join(directory, 'fifo')
   execFileSync('mkfifo', [path])
   const fifo = openSync(path, constants.O_RDWR)
   const program = `${OPEN}
