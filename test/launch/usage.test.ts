@@ -1,4 +1,5 @@
-// What the user typed and nobody understands: exit code 2 and a line that says so, before anything is installed or started.
+// What the user typed and nobody understands: exit code 2 and a line that says so, before anything is installed or started. And what
+// cannot be had on the machine.
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { command } from '../kit/index.ts'
@@ -50,6 +51,24 @@ for (const name of ['start', 'test', 'bench', 'profile', 'ztunnel', 'ca']) {
     t.match(stdout, /usage/)
   })
 }
+
+const noNamespaces = process.env['AMBIT_WITHOUT_NAMESPACES'] ? 'needs a mount namespace: run as root' : false
+
+void t.test(
+  'a missing program that cannot be installed here is named with the command',
+  { skip: noNamespaces },
+  async (t) => {
+    const hidden = 'mount --bind /dev/null "$(command -v nginx)" && exec "$@"'
+    const words = ['unshare', '--mount', 'sh', '-c', hidden, 'sh', process.execPath, LAUNCH, 'start', '--json']
+    const { code, stdout, stderr } = await command(words, { env: { AMBIT_IN_USER_NAMESPACE: '1' } })
+    t.match({ code, stdout }, { code: 1, stdout: '' })
+    const packages = 'apt-get install --yes --no-install-recommends nginx-light'
+    t.match(
+      stderr,
+      `programs are missing: nginx. Install them, on Debian or Ubuntu by: sudo sh -c 'apt-get update && ${packages}'`,
+    )
+  },
+)
 
 void t.test('npm test -- --envoy without Envoy says what is missing, and runs nothing', async (t) => {
   const words = [process.execPath, at('../run.ts'), '--envoy']
