@@ -1,4 +1,8 @@
 import t from 'tap'
+import { accepted, bothIos, eventually, turn } from '../io/io-fixture.ts'
+import { FrameType } from './frames.ts'
+import { DEFAULT_LIMITS } from './limits.ts'
+import { frame, quietServer, request } from './quiet-server-fixture.ts'
 import { ReceiveCredit, type CreditHost } from './receive-credit.ts'
 
 const WINDOW = 1000
@@ -68,3 +72,34 @@ void t.test('a peer that has ended gets no credit, though the rest is still take
   credit.drop()
   t.same([credit.heldBytes, host.heldBytes, host.given], [0, 0, []])
 })
+
+void t.test(
+  'a peer that pads its frames has credit for all of them, on the stream and on the connection',
+  async (t) => {
+    const { streamWindowBytes, connectionWindowBytes } = DEFAULT_LIMITS
+    const [octets, padding] = [100, 255]
+    const padded = frame(FrameType.data, 0x8, 1, Buffer.alloc(1 + octets + padding, Buffer.of(padding)))
+    const size = padded.length - 9
+    for (const io of bothIos()) {
+      const { connection, streams, bring, credit, port } = await quietServer(io)
+      bring(request(1))
+      const { end, socket } = await accepted(io)
+      const splice = streams[0]?.attach(end)
+      let taken = 0
+      socket.on('data', (bytes) => (taken += bytes.length))
+      let frames = 0
+      const left = (id: number, window: number): number => window + (credit.get(id) ?? 0) - frames * size
+      while (frames * size < connectionWindowBytes && left(1, streamWindowBytes) >= 64 * size) {
+        if (port.isPaused) await turn()
+        bring(Buffer.concat(Array.from({ length: 64 }, () => padded)))
+        frames += 64
+        if (frames % 1024 === 0) await eventually(() => taken === frames * octets, 'the application took it')
+      }
+      t.ok(frames * size >= connectionWindowBytes, `${io.name}: ${frames * size} octets went through`)
+      t.ok(left(0, connectionWindowBytes) >= connectionWindowBytes / 2)
+      connection.destroy()
+      await Promise.allSettled([splice])
+      socket.destroy()
+    }
+  },
+)
