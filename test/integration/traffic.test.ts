@@ -165,6 +165,21 @@ void t.test('traffic of two nodes', async (t) => {
       t.equal(line['src.identity'], client.identity)
     })
 
+    await t.test('what comes from another address of the pod has a tunnel connection of its own', async (t) => {
+      const more = '10.77.0.1'
+      await client.must(['ip', 'addr', 'add', `${more}/32`, 'dev', 'lo'])
+      const connections = async (): Promise<number> => {
+        const words = ['ss', '-Htn', 'state', 'established', 'dst', server.v4, 'dport', '=', ':15008']
+        return (await client.must(words)).trim().split('\n').length
+      }
+      // With several workers each has one by then.
+      for (let i = 0; i < 20; i++) t.ok((await client.curl(server.v4, WEB_PORT)).ok)
+      const before = await connections()
+      t.ok((await client.curl(server.v4, WEB_PORT, '/', ['--interface', more])).ok)
+      t.equal((await connections()) - before, 1)
+      t.ok(await a.proxy.access({ message: 'connection complete', 'src.addr': new RegExp(`^${more}:`) }))
+    })
+
     await t.test('a client outside of the mesh is served in plaintext, without an identity', async (t) => {
       const { stdout } = await outsider.curl(server.v4, WEB_PORT)
       t.ok(stdout.trim().endsWith(`to ${outsider.v4}`), stdout)
