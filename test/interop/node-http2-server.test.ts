@@ -181,6 +181,36 @@ void t.test('a GOAWAY leaves open tunnels alone; the next request goes to a new 
   await end(user, server)
 })
 
+void t.test(
+  'a GOAWAY that leaves a request out has it sent once more elsewhere, and another one wait on',
+  async (t) => {
+    let held: ServerHttp2Stream | undefined
+    const [user, server] = await Promise.all([
+      PoolUser.start(systemClock),
+      foreign((stream, index) => {
+        if (index === 2) held = stream
+        else if (index === 3) {
+          stream.session?.goaway(constants.NGHTTP2_NO_ERROR, held?.id ?? 0)
+          if (held) echo(held)
+        } else echo(stream)
+      }),
+    ])
+    // The server's limit is known from then on, so that two go on one connection at once.
+    t.ok(await echoes(user, await user.open(server.port), Buffer.from('first')))
+    const tunnels = await Promise.all([user.open(server.port, 'looked.at:1'), user.open(server.port, 'left.out:1')])
+    t.same(await Promise.all(tunnels.map((tunnel, i) => echoes(user, tunnel, randomBytes(1_000 * (i + 1))))), [
+      true,
+      true,
+    ])
+    t.same(
+      server.requests.slice(1).map(({ ':authority': authority }) => authority),
+      ['looked.at:1', 'left.out:1', 'left.out:1'],
+    )
+    t.equal(server.sessions.length, 2)
+    await end(user, server)
+  },
+)
+
 void t.test('an answer other than 200, a refused and a reset stream are what they are', async (t) => {
   const [user, server] = await Promise.all([
     PoolUser.start(systemClock),
