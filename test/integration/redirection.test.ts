@@ -97,7 +97,9 @@ void t.test('redirection', async (t) => {
     })
 
     await t.test('un-enrolment leaves no trace', async (t) => {
+      t.same(await identitiesOf(b), [server.identity])
       await mesh.enrol([server], false)
+      t.same(await identitiesOf(b), [], 'the last pod of an identity has left: nor its key')
       const after = await Promise.all([networkOf(server.place.namespace), networkOf(b.place.namespace)])
       t.same(after, before)
       t.equal(await fromNode(b, server.v4), `server says ${SECRET} to 10.1.2.1`, 'in the clear')
@@ -162,6 +164,12 @@ async function fromNode(node: TestNode, address: string, port = WEB_PORT): Promi
   const curl = ['curl', '-sS', '-g', '--noproxy', '*', '-m', '5', url]
   const { code, stdout } = await command([...inside(node.place.namespace), ...curl])
   return code === 0 ? stdout.trim() : 'refused'
+}
+
+/** Whose certificates the node has. */
+async function identitiesOf(node: TestNode): Promise<readonly string[]> {
+  const dump: unknown = JSON.parse(await node.proxy.get(15_000, '/config_dump'))
+  return (dump as { certificates: readonly { identity: string }[] }).certificates.map(({ identity }) => identity)
 }
 
 function mendings(node: TestNode): number {
