@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { stringify } from 'yaml'
+import { dump } from 'js-yaml'
 
 /** Resources of a LOCAL_XDS_PATH file, as they are written. */
 export type Resource = Readonly<Record<string, unknown>>
@@ -26,7 +26,7 @@ export class MeshFiles {
   write(name: string, content: unknown): string {
     const path = this.path(name)
     const beside = `${path}.${randomBytes(4).toString('hex')}`
-    writeFileSync(beside, typeof content === 'string' ? content : stringify(content, { aliasDuplicateObjects: false }))
+    writeFileSync(beside, typeof content === 'string' ? content : dump(content, { noRefs: true, skipInvalid: true }))
     renameSync(beside, path)
     return path
   }

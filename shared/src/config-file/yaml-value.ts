@@ -87,6 +87,11 @@ export class YamlValue {
     problems.push(this.#told(sentence, problems.length < MAX_PLACES ? this.#place : ''))
   }
 
+  /** A problem of this value that shows only after all was read: with its place, for a YamlError of the caller's. */
+  problemLater(sentence: string): string {
+    return this.#told(sentence, this.#place)
+  }
+
   /** Notes what can be read and is hardly meant. */
   warning(sentence: string): void {
     const { warnings } = this.#source

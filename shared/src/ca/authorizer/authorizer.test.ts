@@ -79,14 +79,14 @@ void t.test('every mistake of a file is named with its line', async (t) => {
   const path = join(directory, 'authorizer.yaml')
   newFifo(t, join(directory, 'fifo'))
   const cases: [string, string, RegExp[]][] = [
-    ['no YAML', 'nodes: [', [/line 1/]],
-    ['empty', '', [/the file must be a map with nodes, workloads/]],
-    ['a list', '- a', [/line 1: the file must be a map/]],
-    ['a key twice', 'nodes: []\nnodes: []', [/line 2/]],
+    ['no YAML', 'nodes: [', [/1:9/]],
+    ['empty', '', [/the file says nothing/]],
+    ['a list', '- a', [/1:1 must be a mapping/]],
+    ['a key twice', 'nodes: []\nnodes: []', [/2:8 nodes: is there twice/]],
     [
       'many',
       `nodes:
-  - name: 7
+  - name: ''
     token: short
   - token: a-token-that-is-long-enough
     serviceAccounts: [a, b/c/d, /x, 'a b/c', ok/ok]
@@ -96,34 +96,42 @@ void t.test('every mistake of a file is named with its line', async (t) => {
   - name: y
   - name: z
     tokenSha256: abc
-  - name: f
-    tokenFile: none.token
   - text
-  - {name: g, tokenFile: fifo}
 workloads:
   - token: another-token-long-enough
 nodse: []
 `,
       [
-        /line 2: name must be a text/,
-        /line 3: a token must have 16 to/,
-        /line 4: a node needs a name/,
-        /line 5: "a" is no service account/,
-        /line 5: "b\/c\/d" is no service account/,
-        /line 5: "\/x" is no/,
-        /line 5: "a b\/c" is no/,
-        /line 6: its token is also that of an entry before it/,
-        /line 8: a node has the unknown key "serviceAccount"/,
-        /line 9: give exactly one of token, tokenSha256 and tokenFile/,
-        /line 11: tokenSha256 must be 64/,
-        /line 13: the token file cannot be read: there is no such file/,
-        /line 14: a node must be a map/,
-        /line 15: the token file cannot be read: it is no regular file/,
-        /line 17: a service account must be a text/,
-        /line 18: the file has the unknown key "nodse"/,
+        /2:11 nodes\[0\]\.name: must not be empty/,
+        /3:12 nodes\[0\]\.token: a token must have 16 to/,
+        /4:5 nodes\[1\]\.name: is required/,
+        /5:23 nodes\[1\]\.serviceAccounts\[0\]: "a" is no service account/,
+        /5:26 nodes\[1\]\.serviceAccounts\[1\]: "b\/c\/d" is no service account/,
+        /5:33 nodes\[1\]\.serviceAccounts\[2\]: "\/x" is no/,
+        /5:37 nodes\[1\]\.serviceAccounts\[3\]: "a b\/c" is no/,
+        /8:21 nodes\[2\]\.serviceAccount: unknown key/,
+        /9:5 nodes\[3\]: give exactly one of token, tokenSha256 and tokenFile/,
+        /11:18 nodes\[4\]\.tokenSha256: must be 64/,
+        /12:5 nodes\[5\]: must be a mapping/,
+        /14:5 workloads\[0\]\.serviceAccount: is required/,
+        /15:8 nodse: unknown key/,
       ],
     ],
-    ['not a list', 'nodes: {a: b}', [/line 1: nodes must be a list/]],
+    [
+      'tokens',
+      `nodes:
+  - { name: a, token: a-token-that-is-long-enough }
+  - { name: b, token: a-token-that-is-long-enough }
+  - { name: c, tokenFile: none.token }
+  - { name: d, tokenFile: fifo }
+`,
+      [
+        /3:5 nodes\[1\]: its token is also that of an entry before it/,
+        /4:27 nodes\[2\]\.tokenFile: the token file cannot be read: there is no such file/,
+        /5:27 nodes\[3\]\.tokenFile: the token file cannot be read: it is no regular file/,
+      ],
+    ],
+    ['not a list', 'nodes: {a: b}', [/1:8 nodes: must be a list/]],
   ]
   for (const [what, text, reasons] of cases) {
     await writeFile(path, text)
@@ -179,7 +187,7 @@ void t.test('edits count without a restart, bad ones leave the old rules', async
   await until(() => lines.some((line) => line.startsWith('error')))
   t.match(
     lines.find((line) => line.startsWith('error')),
-    /the old rules stay.*line 2: a node must be a map/,
+    /the old rules stay.*2:5 nodes\[0\]: must be a mapping/,
   )
   t.ok(await allows(A, 'b'))
   await writeFile(path, rulesFor('ns/c'))

@@ -1,10 +1,9 @@
 import { dirname, resolve } from 'node:path'
-import { readRegularFile } from '../../config-file/index.ts'
+import { readRegularFile, YamlError, YamlValue } from '../../config-file/index.ts'
 import { messageOf, whyNotRead } from '../../errors/index.ts'
 import { SpiffeId } from '../../identity/index.ts'
 import { CaError } from '../ca-error.ts'
 import { hashToken, type AuthorizerRules, type NodeRule, type WorkloadRule } from './authorizer-rules.ts'
-import { YamlSource, type YamlNode } from './yaml-source.ts'
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 const MAX_TOKEN_FILE_BYTES = 64 * 1024
@@ -21,125 +20,135 @@ export interface AuthorizerFile {
   readonly tokenPaths: readonly string[]
 }
 
+/** A rule as the file has it: whose token is in a file has no hash yet. */
+interface Entry {
+  readonly value: YamlValue
+  readonly rule: NodeRule | WorkloadRule
+  readonly token: { readonly hash: string } | { readonly file: YamlValue; readonly path: string }
+}
+
 /** Never rejects; an error is CaError 'bad-authorizer' that lists every problem with its line. */
 export async function readAuthorizerFile(path: string): Promise<AuthorizerFile> {
-  const tokenPaths: string[] = []
+  let tokenPaths: readonly string[] = []
   try {
-    const source = new YamlSource(path, await readText(path))
-    const reader = new Reader(source, dirname(path), tokenPaths)
-    await reader.read()
-    source.finish()
-    return { outcome: { rules: reader.rules }, tokenPaths }
+    const text = await readText(path)
+    const entries = YamlValue.read(text, (root) => readEntries(root, dirname(path)), { mayBeEmpty: false })
+    tokenPaths = entries.flatMap(({ token }) => ('path' in token ? [token.path] : []))
+    return { outcome: { rules: await rulesOf(entries) }, tokenPaths }
   } catch (error) {
-    const known = error instanceof CaError ? error : new CaError('bad-authorizer', messageOf(error), { cause: error })
-    return { outcome: { error: known }, tokenPaths }
+    return { outcome: { error: asCaError(error, path) }, tokenPaths }
   }
 }
 
-class Reader {
-  readonly rules = new Map<string, NodeRule | WorkloadRule>()
-  readonly #source: YamlSource
-  readonly #directory: string
-  readonly #tokenPaths: string[]
+function readEntries(root: YamlValue, directory: string): readonly Entry[] {
+  const { nodes, workloads } = root.fields('nodes', 'workloads')
+  return [
+    ...listOf(nodes, MAX_RULES).map((node) => readNode(node, directory)),
+    ...listOf(workloads, MAX_RULES).map((workload) => readWorkload(workload, directory)),
+  ].filter((entry) => entry !== undefined)
+}
 
-  constructor(source: YamlSource, directory: string, tokenPaths: string[]) {
-    this.#source = source
-    this.#directory = directory
-    this.#tokenPaths = tokenPaths
-  }
+function readNode(value: YamlValue, directory: string): Entry | undefined {
+  const field = value.fields('name', 'token', 'tokenSha256', 'tokenFile', 'serviceAccounts')
+  const name = field.name.text()
+  if (name === '' && !field.name.isAbsent) field.name.problem('must not be empty')
+  const accounts = listOf(field.serviceAccounts, MAX_ACCOUNTS_PER_NODE).map(readAccount)
+  const serviceAccounts = new Set(accounts.map(([namespace, account]) => `${namespace}/${account}`))
+  const token = readToken(value, field, directory)
+  return token && { value, token, rule: { kind: 'node', name, serviceAccounts } }
+}
 
-  async read(): Promise<void> {
-    const source = this.#source
-    const top = source.map(source.root, 'the file', ['nodes', 'workloads'])
-    for (const node of source.list(top?.get('nodes'), 'nodes', MAX_RULES)) await this.#readNode(node)
-    for (const node of source.list(top?.get('workloads'), 'workloads', MAX_RULES)) await this.#readWorkload(node)
-  }
+function readWorkload(value: YamlValue, directory: string): Entry | undefined {
+  const field = value.fields('token', 'tokenSha256', 'tokenFile', 'serviceAccount')
+  const [namespace, serviceAccount] = readAccount(field.serviceAccount)
+  const token = readToken(value, field, directory)
+  return token && { value, token, rule: { kind: 'workload', namespace, serviceAccount } }
+}
 
-  async #readNode(node: YamlNode): Promise<void> {
-    const source = this.#source
-    const entry = source.map(node, 'a node', ['name', 'token', 'tokenSha256', 'tokenFile', 'serviceAccounts'])
-    if (entry === undefined) return
-    const name = source.text(entry.get('name'), 'name')
-    if (name === undefined) source.report(node, 'a node needs a name')
-    const accounts = new Set<string>()
-    for (const item of source.list(entry.get('serviceAccounts'), 'serviceAccounts', MAX_ACCOUNTS_PER_NODE)) {
-      const account = this.#readAccount(item)
-      if (account !== undefined) accounts.add(account.join('/'))
-    }
-    await this.#add(node, entry, { kind: 'node', name: name ?? '', serviceAccounts: accounts })
-  }
+function listOf(value: YamlValue, limit: number): readonly YamlValue[] {
+  const items = value.list()
+  if (items.length <= limit) return items
+  value.problem(`has more than ${limit} items`)
+  return []
+}
 
-  async #readWorkload(node: YamlNode): Promise<void> {
-    const entry = this.#source.map(node, 'a workload', ['token', 'tokenSha256', 'tokenFile', 'serviceAccount'])
-    if (entry === undefined) return
-    const account = this.#readAccount(entry.get('serviceAccount') ?? node)
-    if (account === undefined) return
-    const [namespace, serviceAccount] = account
-    await this.#add(node, entry, { kind: 'workload', namespace, serviceAccount })
-  }
+function readAccount(value: YamlValue): readonly [namespace: string, name: string] {
+  const text = value.text()
+  const [namespace = '', name = '', ...rest] = text.split('/')
+  if (value.isAbsent || (rest.length === 0 && isIdentity(namespace, name))) return [namespace, name]
+  value.problem(`${JSON.stringify(text.slice(0, 100))} is no service account; write namespace/name`)
+  return ['', '']
+}
 
-  #readAccount(node: YamlNode): [namespace: string, name: string] | undefined {
-    const text = this.#source.text(node, 'a service account') ?? ''
-    const [namespace, name, ...rest] = text.split('/')
-    if (namespace && name && rest.length === 0 && isIdentityPart(namespace, name)) return [namespace, name]
-    if (text !== '')
-      this.#source.report(node, `${JSON.stringify(text.slice(0, 100))} is no service account; write namespace/name`)
+function readToken(
+  entry: YamlValue,
+  field: Readonly<Record<'token' | 'tokenSha256' | 'tokenFile', YamlValue>>,
+  directory: string,
+): Entry['token'] | undefined {
+  const { token, tokenSha256, tokenFile } = field
+  const given = [token, tokenSha256, tokenFile].filter(({ isAbsent }) => !isAbsent)
+  if (given.length !== 1) {
+    entry.problem('give exactly one of token, tokenSha256 and tokenFile')
     return undefined
   }
+  if (!tokenFile.isAbsent) return { file: tokenFile, path: resolve(directory, tokenFile.text()) }
+  if (!token.isAbsent) return { hash: hashToken(token.parsed(fitToken)) }
+  return { hash: tokenSha256.parsed(sha256).toLowerCase() }
+}
 
-  async #add(node: YamlNode, entry: ReadonlyMap<string, YamlNode>, rule: NodeRule | WorkloadRule): Promise<void> {
-    const hash = await this.#readTokenHash(node, entry)
-    if (hash === undefined) return
-    if (this.rules.has(hash)) this.#source.report(node, 'its token is also that of an entry before it')
-    this.rules.set(hash, rule)
-  }
+function sha256(text: string): string {
+  if (!/^[0-9a-f]{64}$/iu.test(text)) throw new Error('must be 64 hexadecimal digits')
+  return text
+}
 
-  async #readTokenHash(node: YamlNode, entry: ReadonlyMap<string, YamlNode>): Promise<string | undefined> {
-    const source = this.#source
-    const [token, sha256, file] = ['token', 'tokenSha256', 'tokenFile'].map((key) => source.text(entry.get(key), key))
-    if ([token, sha256, file].filter((given) => given !== undefined).length !== 1) {
-      source.report(node, 'give exactly one of token, tokenSha256 and tokenFile')
-      return undefined
-    }
-    if (sha256 !== undefined) {
-      if (/^[0-9a-f]{64}$/iu.test(sha256)) return sha256.toLowerCase()
-      source.report(entry.get('tokenSha256'), 'tokenSha256 must be 64 hexadecimal digits')
-      return undefined
-    }
-    if (file !== undefined) return this.#readTokenFile(entry.get('tokenFile'), resolve(this.#directory, file))
-    return this.#checkToken(entry.get('token'), token ?? '')
-  }
+/** Throws where `token` could be guessed, or could not be sent. */
+function fitToken(token: string): string {
+  const isFit =
+    token.length >= MIN_TOKEN_LENGTH && token.length <= MAX_TOKEN_LENGTH && /^[\u0021-\u007e]+$/u.test(token)
+  if (isFit) return token
+  throw new Error(`a token must have ${MIN_TOKEN_LENGTH} to ${MAX_TOKEN_LENGTH} printable characters without spaces`)
+}
 
-  async #readTokenFile(node: YamlNode, path: string): Promise<string | undefined> {
-    this.#tokenPaths.push(path)
+/** Reads the tokens that are in files. Throws YamlError with every problem of them. */
+async function rulesOf(entries: readonly Entry[]): Promise<AuthorizerRules> {
+  const rules = new Map<string, NodeRule | WorkloadRule>()
+  const problems: string[] = []
+  for (const { value, rule, token } of entries) {
     try {
-      const text = (await readRegularFile(path, MAX_TOKEN_FILE_BYTES)).toString('utf8')
-      return this.#checkToken(node, text.replace(/[\r\n]+$/u, ''))
+      const hash = 'hash' in token ? token.hash : hashToken(fitToken(await readTokenFile(token.path)))
+      if (rules.has(hash)) problems.push(value.problemLater('its token is also that of an entry before it'))
+      rules.set(hash, rule)
     } catch (error) {
-      this.#source.report(node, `the token file cannot be read: ${whyNotRead(error)}`)
-      return undefined
+      const place = 'file' in token ? token.file : value
+      problems.push(place.problemLater(messageOf(error)))
     }
   }
+  if (problems.length > 0) throw new YamlError(problems)
+  return rules
+}
 
-  #checkToken(node: YamlNode, token: string): string | undefined {
-    const isFit =
-      token.length >= MIN_TOKEN_LENGTH && token.length <= MAX_TOKEN_LENGTH && /^[\u0021-\u007e]+$/u.test(token)
-    if (isFit) return hashToken(token)
-    this.#source.report(
-      node,
-      `a token must have ${MIN_TOKEN_LENGTH} to ${MAX_TOKEN_LENGTH} printable characters without spaces`,
-    )
-    return undefined
+async function readTokenFile(path: string): Promise<string> {
+  try {
+    const text = (await readRegularFile(path, MAX_TOKEN_FILE_BYTES)).toString('utf8')
+    return text.replace(/[\r\n]+$/u, '')
+  } catch (cause) {
+    throw new Error(`the token file cannot be read: ${whyNotRead(cause)}`, { cause })
   }
 }
 
-function isIdentityPart(namespace: string, serviceAccount: string): boolean {
+function isIdentity(namespace: string, serviceAccount: string): boolean {
   try {
     SpiffeId.of('cluster.local', namespace, serviceAccount)
-    return true
+    return namespace !== '' && serviceAccount !== ''
   } catch {
     return false
   }
+}
+
+function asCaError(error: unknown, path: string): CaError {
+  if (error instanceof CaError) return error
+  const message = error instanceof YamlError ? `The authorizer file ${path} cannot be used: ` : ''
+  return new CaError('bad-authorizer', `${message}${messageOf(error)}`, { cause: error })
 }
 
 async function readText(path: string): Promise<string> {
