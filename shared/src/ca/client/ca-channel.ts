@@ -52,6 +52,14 @@ export interface CaChannelOptions {
   readonly clock: Clock
 }
 
+/** Who calls. */
+export interface CallerProof {
+  /** All metadata of the call, the token included. */
+  readonly headers: Metadata
+  /** The token by itself, to explain a refusal with; undefined where none is sent. */
+  readonly token: string | undefined
+}
+
 /** A gRPC channel to the CA, whose server is verified with one set of roots. Owns its connection until `close`. */
 export class CaChannel {
   readonly rootsPem: string
@@ -69,19 +77,19 @@ export class CaChannel {
   }
 
   /** The cert_chain of the answer. Rejects with SigningError or CaError 'bad-answer'; `signal` cancels the call. */
-  createCertificate(request: CertificateRequestMessage, headers: Metadata, signal: AbortSignal): Promise<string[]> {
+  createCertificate(request: CertificateRequestMessage, caller: CallerProof, signal: AbortSignal): Promise<string[]> {
     return new Promise((resolve, reject) => {
       const call = this.#client.makeUnaryRequest<CertificateRequestMessage, Buffer>(
         METHOD,
         encodeRequest,
         (answer) => answer,
         request,
-        headers,
+        caller.headers,
         { deadline: Date.now() + CALL_TIMEOUT_MS },
         (error, answer) => {
           connectTimer.cancel()
           signal.removeEventListener('abort', cancel)
-          if (error) reject(hasTimedOut ? connectTimeout(error) : signingError(error))
+          if (error) reject(hasTimedOut ? connectTimeout(error) : this.#signingError(error, caller))
           else if (answer) settle(resolve, reject, answer)
         },
       )
@@ -99,6 +107,10 @@ export class CaChannel {
   /** Takes no further calls; those under way end by themselves. */
   close(): void {
     this.#client.close()
+  }
+
+  #signingError(error: ServiceError, { token }: CallerProof): SigningError {
+    return new SigningError(nameOf(error.code), explainFailure(error.details, token, this.#clock.now()), error)
   }
 }
 
@@ -169,10 +181,6 @@ function credentialsOf(rootsPem: string, options: CaChannelOptions): ChannelCred
 
 function connectTimeout(error: ServiceError): SigningError {
   return new SigningError('Unavailable', `no connection within ${CONNECT_TIMEOUT_MS / 1_000} s`, error)
-}
-
-function signingError(error: ServiceError): SigningError {
-  return new SigningError(nameOf(error.code), explainFailure(error.details), error)
 }
 
 /** UNAUTHENTICATED as Unauthenticated, DEADLINE_EXCEEDED as DeadlineExceeded. */

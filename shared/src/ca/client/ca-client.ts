@@ -79,7 +79,7 @@ class Istio implements CaClient {
       validityDurationS: Math.max(1, Math.floor(secretTtlMs / 1_000)),
       ...(impersonate && { impersonatedIdentity: identity.toString() }),
     }
-    const chain = await channel.createCertificate(request, this.#metadata(token), signal)
+    const chain = await channel.createCertificate(request, { headers: this.#metadata(token), token }, signal)
     return workloadCertificateFrom(impersonate ? identity : undefined, key.privateKeyPem, chain, log)
   }
 
