@@ -6,6 +6,8 @@ export interface FileStamp {
   readonly identity: string
   /** When it was written last, in milliseconds since the Unix epoch; undefined where there is no file. */
   readonly writtenAt: number | undefined
+  /** In bytes; 0 where there is no file. */
+  readonly size: number
 }
 
 /** Follows links, so that a swapped link is another file. Never throws; a file that cannot be seen is none. */
@@ -15,8 +17,9 @@ export function stampOf(path: string): FileStamp {
     return {
       identity: [dev, ino, size, mtimeNs, ctimeNs].join(' '),
       writtenAt: Number(mtimeMs),
+      size: Number(size),
     }
   } catch {
-    return { identity: 'missing', writtenAt: undefined }
+    return { identity: 'missing', writtenAt: undefined, size: 0 }
   }
 }

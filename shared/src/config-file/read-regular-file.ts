@@ -9,9 +9,9 @@ const SPARE_BYTES = 4_096
 /**
  * The content of a regular file of at most so many bytes. Whatever else stands at the path, or is moved there meanwhile, is
  * refused before a byte of it is read: a FIFO without a writer would hold its reader for ever, and /dev/zero never ends.
- * Throws an error that `whyNotRead` tells.
+ * Throws an error that `whyNotRead` tells. The memory of the result is the caller's alone.
  */
-export function readRegularFileSync(path: string, maxBytes: number): Buffer {
+export function readRegularFileSync(path: string, maxBytes: number): Buffer<ArrayBuffer> {
   // Before it is opened, for a socket cannot be and some devices do something then.
   refuseUnfit(statSync(path), maxBytes)
   const fd = openSync(path, FLAGS)
@@ -25,7 +25,7 @@ export function readRegularFileSync(path: string, maxBytes: number): Buffer {
 }
 
 /** The same by libuv's threads; rejects where the other one throws. */
-export async function readRegularFile(path: string, maxBytes: number): Promise<Buffer> {
+export async function readRegularFile(path: string, maxBytes: number): Promise<Buffer<ArrayBuffer>> {
   refuseUnfit(await stat(path), maxBytes)
   const file = await open(path, FLAGS)
   try {
@@ -52,7 +52,7 @@ function tooLarge(maxBytes: number): Error {
 /** What was read until now. The size that a file says is where to begin, not where it ends: it may grow meanwhile. */
 class Content {
   readonly #maxBytes: number
-  #buffer: Buffer
+  #buffer: Buffer<ArrayBuffer>
   #length = 0
 
   constructor(size: number, maxBytes: number) {
@@ -60,7 +60,7 @@ class Content {
     this.#buffer = Buffer.allocUnsafeSlow(this.#fit(size + SPARE_BYTES))
   }
 
-  get bytes(): Buffer {
+  get bytes(): Buffer<ArrayBuffer> {
     return this.#buffer.subarray(0, this.#length)
   }
 

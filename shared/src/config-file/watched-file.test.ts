@@ -255,3 +255,76 @@ void t.test('what is no regular file is reported, and the next one is loaded', a
   newFifo(t, atStart.path)
   await t.rejects(atStart.file.start(), { message: `${atStart.path}: it is no regular file` })
 })
+
+interface Slow {
+  readonly path: string
+  readonly file: WatchedFile
+  /** What was begun to be loaded, and what was given up, in order. */
+  readonly events: string[]
+  /** Ends the load that is under way. */
+  readonly finish: () => void
+  readonly until: (events: number) => Promise<void>
+}
+
+/** Loads are under way until they are told to end, or given up. */
+function slowlyLoaded(t: Teardown): Slow {
+  const directory = mkdtempSync(join(tmpdir(), 'ambit-file-'))
+  const path = join(directory, 'file')
+  const events: string[] = []
+  let finish: (() => void) | undefined
+  const load = async (content: Buffer, newer: AbortSignal): Promise<void> => {
+    events.push(content.toString())
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    finish = resolve
+    newer.addEventListener('abort', () => {
+      events.push(`not ${content.toString()}`)
+      reject(newer.reason)
+    })
+    await promise
+  }
+  const file = new WatchedFile({
+    path,
+    clock: systemClock,
+    log: { error: (text) => events.push(text), warn: () => {}, info: () => {}, debug: () => {} },
+    load,
+  })
+  t.teardown(() => {
+    file.stop()
+    rmSync(directory, { recursive: true })
+  })
+  const until = async (wanted: number): Promise<void> => {
+    for (let i = 0; i < 500 && events.length < wanted; i++) await setTimeout(10)
+  }
+  return { path, file, events, finish: () => finish?.(), until }
+}
+
+void t.test('a load is given up for a newer content, but not two in a row', async (t) => {
+  const { path, file, events, finish, until } = slowlyLoaded(t)
+  writeFileSync(path, 'one')
+  const started = file.start()
+  await until(1)
+  writeFileSync(path, 'two')
+  await until(3)
+  t.same(events, ['one', 'not one', 'two'], 'at start as well')
+  writeFileSync(path, 'three')
+  await setTimeout(500)
+  t.equal(events.length, 3)
+  finish()
+  await started
+  await until(4)
+  // As an editor does that writes what was there already.
+  writeFileSync(path, 'three')
+  await until(6)
+  truncateSync(path)
+  await setTimeout(500)
+  finish()
+  await until(7)
+  t.same(events.slice(3), ['three', 'not three', 'three', 'file not taken over, the last good state stays'])
+  writeFileSync(path, 'four')
+  await until(8)
+  truncateSync(path)
+  await setTimeout(500)
+  finish()
+  await until(9)
+  t.same(events.slice(7), ['four', 'file not taken over, the last good state stays'], 'nothing is not newer')
+})

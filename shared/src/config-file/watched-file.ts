@@ -27,8 +27,12 @@ export interface WatchedFileOptions {
   readonly path: string
   readonly clock: Clock
   readonly log: Log
-  /** Takes the content; throws, or rejects, where it is not good, and has then changed nothing. Never called twice at once. */
-  readonly load: (content: Buffer) => void | Promise<void>
+  /**
+   * Takes the content, whose memory is its own; throws, or rejects, where it is not good, and has then changed nothing. Never
+   * called twice at once. `signal` says that there is a newer content: what rejects then is not reported, and the newer one is
+   * loaded. Whoever is about to be done need not heed it.
+   */
+  readonly load: (content: Buffer<ArrayBuffer>, signal: AbortSignal) => void | Promise<void>
   /** A file that is not there at start counts as empty; one that goes later leaves the last good state. Default false. */
   readonly mayComeLater?: boolean
   /** A larger one is not read. Default 256 MiB. */
@@ -43,9 +47,17 @@ interface Change {
   readonly unchangedSince: number
 }
 
+/** A load that is under way. */
+interface Loading {
+  /** Of the state of the file that it loads. */
+  readonly identity: string
+  readonly newer: AbortController
+}
+
 /**
  * A file that is loaded at start and again whenever it changes and nobody writes to it any more; a file that was complete
- * when it was moved to its place is not waited for. A bad edit is reported and what was loaded before stays; so does it where
+ * when it was moved to its place is not waited for. Where it changes while it is loaded, that load is given up for the newer
+ * state, but never two in a row: a file that is written more often than it can be loaded is loaded. A bad edit is reported and what was loaded before stays; so does it where
  * nothing is left of a file (an editor that was stopped, or a full disk), or something else than a file stands there. The
  * directory is watched, so that editors' renames and Kubernetes' symlink swaps are seen. What it does not tell is seen within
  * ten seconds: that a link on the way to it points elsewhere, or what another machine wrote to a network file system.
@@ -59,7 +71,8 @@ export class WatchedFile {
   /** Of the state that was looked at last, where it had settled. */
   #lastIdentity: string | undefined
   #isEmpty = true
-  #isLoading = false
+  #loading: Loading | undefined
+  #hasGivenUp = false
   /** Of the content that was looked at last, good or bad. */
   #lastDigest: string | undefined
 
@@ -74,7 +87,8 @@ export class WatchedFile {
       this.#directory = new WatchedDirectory({ path: dirname(path), clock, log, onChange: () => this.#changed() })
       this.#looking = new Repetition(clock, UNTOLD_MS, async () => this.#changed())
       const { identity, writtenAt } = stampOf(path)
-      await this.#load(this.#options.mayComeLater)
+      // A newer one that is bad too is no reason to wait for a third.
+      if (!(await this.#load(this.#options.mayComeLater))) await this.#load()
       // It is no news that it is not there. A file that is may be half written; the first stir looks at it again.
       if (writtenAt === undefined) this.#lastIdentity = identity
     } catch (error) {
@@ -110,7 +124,8 @@ export class WatchedFile {
     if (stamp.identity === this.#lastIdentity) return
     const unchangedSince = stamp.identity === change.stamp.identity ? change.unchangedSince : now
     const isSettled = now - unchangedSince >= SETTLED_MS || this.#isOld(stamp)
-    if (this.#isLoading || (!isSettled && now - change.since < MAX_POSTPONED_MS)) {
+    if (isSettled) this.#supersede(stamp)
+    if (this.#loading || (!isSettled && now - change.since < MAX_POSTPONED_MS)) {
       this.#look({ since: change.since, stamp, unchangedSince })
       return
     }
@@ -121,6 +136,12 @@ export class WatchedFile {
     } catch (error) {
       if (this.#directory) this.#report(error)
     }
+  }
+
+  /** A file of which nothing is left supersedes nothing: it will not be loaded either. */
+  #supersede({ identity, size }: FileStamp): void {
+    if (!this.#loading || this.#loading.identity === identity || size === 0 || this.#hasGivenUp) return
+    this.#loading.newer.abort(new Error('it changed while it was read'))
   }
 
   /** By its date, which is the wall clock's: one that lies ahead says nothing. */
@@ -135,20 +156,33 @@ export class WatchedFile {
     })
   }
 
-  async #load(mayBeMissing = false): Promise<void> {
+  /** False where it was given up, for there is a newer content. */
+  async #load(mayBeMissing = false): Promise<boolean> {
     const { path, load, maxBytes = MAX_BYTES } = this.#options
+    // Before it is read: whatever is written meanwhile is another state.
+    const { identity } = stampOf(path)
     const content = mayBeMissing && !existsSync(path) ? Buffer.alloc(0) : readRegularFileSync(path, maxBytes)
     const digest = createHash('sha256').update(content).digest('base64')
-    if (digest === this.#lastDigest) return
+    if (digest === this.#lastDigest) return true
     // Remembered first: bad content is reported once, not at every stir in its directory.
     this.#lastDigest = digest
-    if (content.length === 0 && !this.#isEmpty) throw new Error('the file is empty; what it said before is kept')
-    this.#isLoading = true
+    const isEmpty = content.length === 0
+    if (isEmpty && !this.#isEmpty) throw new Error('the file is empty; what it said before is kept')
+    const newer = new AbortController()
+    this.#loading = { identity, newer }
     try {
-      await load(content)
-      this.#isEmpty = content.length === 0
+      await load(content, newer.signal)
+      this.#isEmpty = isEmpty
+      this.#hasGivenUp = false
+      return true
+    } catch (error) {
+      this.#hasGivenUp = newer.signal.aborted
+      if (!newer.signal.aborted) throw error
+      // The newer one may turn out to be the same.
+      this.#lastDigest = undefined
+      return false
     } finally {
-      this.#isLoading = false
+      this.#loading = undefined
     }
   }
 }

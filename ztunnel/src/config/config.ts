@@ -44,6 +44,8 @@ export interface ZtunnelConfig {
   readonly workerInProcess: boolean
   readonly dedicatedPod: PodIdentity | undefined
   readonly localMesh: { readonly path: string } | { readonly inline: string }
+  /** See LocalFileSourceOptions. */
+  readonly maxMeshReadingBytes: number
   /** Undefined in dedicated mode, which captures no pods. */
   readonly localPodsPath: string | undefined
   readonly ca: {

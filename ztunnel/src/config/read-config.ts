@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { parseIdentityPart } from '@ambit/shared/identity'
 import type { PodIdentity } from '../pod.ts'
+import { availableMemory } from './available-memory.ts'
 import type { ZtunnelConfig } from './config.ts'
 import { Environment, type Variable, type WhyUnreadable } from './environment.ts'
 import { accepted, Problem, problem } from './problem.ts'
@@ -43,6 +44,7 @@ function read(env: Environment): Omit<ZtunnelConfig, 'warnings'> {
     ...workers,
     dedicatedPod,
     localMesh: readLocalMesh(env),
+    maxMeshReadingBytes: maxMeshReading(),
     localPodsPath: readPodsPath(env, mode),
     ca: readCa(env),
     portReuse: env.boolean(
@@ -123,6 +125,14 @@ function readLocalMesh(env: Environment): ZtunnelConfig['localMesh'] {
   if (!path && !inline)
     env.report('set LOCAL_XDS_PATH (a file) or LOCAL_XDS (its text): without it the mesh is unknown')
   return path ? { path } : { inline: inline ?? '' }
+}
+
+/** 100,000 workloads take 450 MB. */
+const MAX_MESH_READING_BYTES = 2 * 1024 ** 3
+
+/** Beside the half that may be held for connections, and what the processes take. */
+function maxMeshReading(): number {
+  return Math.min(MAX_MESH_READING_BYTES, Math.floor(availableMemory() / 4))
 }
 
 function readPodsPath(env: Environment, mode: string): string | undefined {

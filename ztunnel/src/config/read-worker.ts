@@ -1,9 +1,9 @@
-import { totalmem } from 'node:os'
 import { MAX_HELD_MEMORY_BYTES } from '@ambit/shared/hbone'
 import { parseTrustDomain } from '@ambit/shared/identity'
 import { LogLevels } from '@ambit/shared/telemetry'
 import { LOG_TARGETS } from '../log-targets.ts'
 import { CONNECTION_MARK, MARK_MASK } from '../linux/in-pod-rules.ts'
+import { availableMemory } from './available-memory.ts'
 import type { Marking, WorkerConfig } from './config.ts'
 import type { Environment } from './environment.ts'
 import { accepted, problem } from './problem.ts'
@@ -128,8 +128,7 @@ function readHeldMemory(env: Environment, workers: number): number {
     'auto',
     'what all workers together hold for applications and peers that do not read, in bytes; beyond it tunnels are reset; auto: 1 GiB, or half of the memory there is where that is less',
     (text) => {
-      const available = Math.min(process.constrainedMemory() || totalmem(), totalmem())
-      if (text === 'auto') return Math.min(MAX_HELD_MEMORY_BYTES, Math.floor(available / 2))
+      if (text === 'auto') return Math.min(MAX_HELD_MEMORY_BYTES, Math.floor(availableMemory() / 2))
       return /^\d{7,12}$/.test(text) ? Number(text) : problem('must be a number of bytes, a million at least, or auto')
     },
   )

@@ -60,6 +60,7 @@ export class Control {
     this.#readiness = new Readiness(() => log.info('ready', { pods: this.#pods.captured.size }))
     this.#mesh = new NodeMesh({
       from: config.localMesh,
+      maxReadingBytes: config.maxMeshReadingBytes,
       nodeName: config.worker.nodeName,
       clock,
       log: log.scope('state'),

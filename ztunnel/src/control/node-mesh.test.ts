@@ -22,6 +22,7 @@ void t.test('an update goes on in parts, and a worker that starts between two of
   const workers = [new KnownToWorker()]
   const seen: string[] = []
   const mesh = new NodeMesh({
+    maxReadingBytes: 2 ** 31,
     from: { inline: workloads(2_500) },
     nodeName: undefined,
     clock: new FakeClock(),

@@ -9,6 +9,8 @@ import { meshBatches } from './mesh-batches.ts'
 
 export interface NodeMeshOptions {
   readonly from: ZtunnelConfig['localMesh']
+  /** See LocalFileSourceOptions. */
+  readonly maxReadingBytes: number
   /** Whose workloads are local; undefined: all are. */
   readonly nodeName: string | undefined
   readonly clock: Clock
@@ -30,9 +32,15 @@ export class NodeMesh {
 
   constructor(options: NodeMeshOptions) {
     this.#options = options
-    const { from, nodeName, clock, log } = options
+    const { from, maxReadingBytes, nodeName, clock, log } = options
     this.state = new Mesh({ nodeName })
-    this.#file = new LocalFileSource({ from, clock, log, onUpdate: (update) => this.#takeOver(update) })
+    this.#file = new LocalFileSource({
+      from,
+      maxReadingBytes,
+      clock,
+      log,
+      onUpdate: (update) => this.#takeOver(update),
+    })
   }
 
   /** As the file has it, for /config_dump. */

@@ -7,10 +7,13 @@ import { readInThread } from './read-in-thread.ts'
 import { writeResources, type WrittenResource } from './written-resource.ts'
 
 /**
- * Characters from which a text is read in a thread. Less takes under 0.1 s; 100,000 workloads take 2 s, in which the caller
+ * Bytes from which a text is read in a thread. Less takes under 0.1 s; 100,000 workloads take 2 s, in which the caller
  * must answer for other things, as for a worker that died.
  */
 const THREAD_FROM = 1024 * 1024
+
+/** A mesh takes some 20 times its size to be read: one that is larger than an eighth of what that may take need not be tried. */
+const READING_FACTOR = 8
 
 /** Where the local mesh is, and who hears of its changes. */
 export interface LocalFileSourceOptions {
@@ -18,6 +21,8 @@ export interface LocalFileSourceOptions {
   readonly from: { readonly path: string } | { readonly inline: string }
   readonly clock: Clock
   readonly log: Log
+  /** Memory that the reading may take, beside what is loaded; a text that takes more is refused, and so is a file larger than an eighth of it. */
+  readonly maxReadingBytes: number
   /**
    * What changed against the last good state; never called for a text that is wrong, and not again before a promise that it
    * returns is settled.
@@ -39,13 +44,14 @@ export class LocalFileSource {
 
   constructor(options: LocalFileSourceOptions) {
     this.#options = options
-    const { from, clock, log } = options
+    const { from, clock, log, maxReadingBytes } = options
     if ('path' in from)
       this.#file = new WatchedFile({
         path: from.path,
         clock,
         log,
-        load: (content) => this.#load(content.toString('utf8')),
+        load: (content, newer) => this.#load(content, newer),
+        maxBytes: Math.floor(maxReadingBytes / READING_FACTOR),
       })
   }
 
@@ -57,16 +63,16 @@ export class LocalFileSource {
   /** Resolves when the first load was taken over; rejects where it fails. */
   async start(): Promise<void> {
     if (this.#file) await this.#file.start()
-    else if ('inline' in this.#options.from) await this.#load(this.#options.from.inline)
+    else if ('inline' in this.#options.from) await this.#load(Buffer.from(this.#options.from.inline))
   }
 
   stop(): void {
-    this.#stopped.abort()
+    this.#stopped.abort(new Error('the reading was stopped'))
     this.#file?.stop()
   }
 
-  async #load(text: string): Promise<void> {
-    const { log, onUpdate } = this.#options
+  async #load(content: Buffer<ArrayBuffer>, newer?: AbortSignal): Promise<void> {
+    const { log, onUpdate, maxReadingBytes } = this.#options
     const before = this.#current
     const now = new Map<string, Known>()
     const upserts: MeshResource[] = []
@@ -79,8 +85,13 @@ export class LocalFileSource {
     }
     const mayBeEmpty = before.size === 0
     const warn = (sentence: string): void => log.warn(`local mesh: ${sentence}`)
-    if (text.length >= THREAD_FROM) await readInThread({ text, mayBeEmpty }, { take, warn }, this.#stopped.signal)
-    else for (const resources of writeResources(parseLocalFile(text, { mayBeEmpty, warn }))) take(resources)
+    if (content.length >= THREAD_FROM) {
+      const signal = newer ? AbortSignal.any([this.#stopped.signal, newer]) : this.#stopped.signal
+      await readInThread({ content, mayBeEmpty, maxReadingBytes }, { take, warn }, signal)
+    } else {
+      const resources = parseLocalFile(content.toString('utf8'), { mayBeEmpty, warn })
+      for (const part of writeResources(resources)) take(part)
+    }
     for (const [key, known] of now) if (before.get(key) !== known) upserts.push(known.resource)
     const removals = [...before.keys()].filter((key) => !now.has(key))
     this.#current = now

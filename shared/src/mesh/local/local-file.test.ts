@@ -213,6 +213,7 @@ void t.test('a large file is read while the rest goes on; of a change only what 
     from: { path },
     clock: systemClock,
     log: { ...silentLog, error: (_text: string, fields?: unknown) => errors.push(JSON.stringify(fields)) },
+    maxReadingBytes: 2 ** 31,
     onUpdate: (update) => {
       t.ok(hasTurned, 'the event loop did not stand still')
       updates.push(update)
@@ -253,6 +254,7 @@ void t.test('a reading is stopped with its source', async (t) => {
     from: { inline: workloads(6_000) },
     clock: new FakeClock(),
     log: silentLog,
+    maxReadingBytes: 2 ** 31,
     onUpdate: () => void t.fail('nobody is there for it'),
   })
   const started = source.start()
@@ -266,6 +268,7 @@ void t.test('a text in place of a file', async (t) => {
     from: { inline: 'services: [{ name: a, namespace: n, hostname: h, vips: [], ports: {} }]' },
     clock: new FakeClock(),
     log: silentLog,
+    maxReadingBytes: 2 ** 31,
     onUpdate: (update) => void updates.push(update),
   })
   await source.start()

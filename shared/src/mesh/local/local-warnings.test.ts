@@ -11,6 +11,7 @@ async function warnings(text: string): Promise<readonly string[]> {
     from: { inline: text },
     clock: new FakeClock(),
     log: { ...silentLog, warn: (sentence) => sentences.push(sentence) },
+    maxReadingBytes: 2 ** 31,
     onUpdate: () => {},
   })
   await source.start()

@@ -2,12 +2,18 @@ import { Worker } from 'node:worker_threads'
 import { YamlError } from '../../config-file/index.ts'
 import type { WrittenResource } from './written-resource.ts'
 
-/** Of the thread: text, events and resources of the largest file that is reasonable. */
-const MAX_HEAP_MB = 4_096
+const MIB = 1024 * 1024
 
+/** What the thread is told. */
 export interface ReadingRequest {
-  readonly text: string
+  /** A text in UTF-8. */
+  readonly content: Uint8Array<ArrayBuffer>
   readonly mayBeEmpty: boolean
+}
+
+interface Reading extends ReadingRequest {
+  /** What the thread's heap may hold: text, events and resources. */
+  readonly maxReadingBytes: number
 }
 
 export type ReadingReply =
@@ -24,20 +30,21 @@ interface Reader {
 
 /**
  * What parseLocalFile does, in a thread that ends with it, so that the caller's goes on meanwhile. Rejects with YamlError where
- * the text is wrong, with another error where the thread ran out of memory or `signal` stopped it; what `take` got counts for
- * nothing then.
+ * the text is wrong, with another error where the thread ran out of memory, and with the reason of `signal` where that stopped it;
+ * what `take` got counts for nothing then. The content is the thread's from now on, and gone here.
  */
 export async function readInThread(
-  request: ReadingRequest,
+  { content, mayBeEmpty, maxReadingBytes }: Reading,
   { take, warn }: Reader,
   signal: AbortSignal,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const thread = new Worker(new URL('reading-thread.ts', import.meta.url), {
-    workerData: request,
-    resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
+    workerData: { content, mayBeEmpty } satisfies ReadingRequest,
+    transferList: [content.buffer],
+    resourceLimits: { maxOldGenerationSizeMb: Math.ceil(maxReadingBytes / MIB) },
   })
-  const stop = (): void => reject(new Error('the reading was stopped'))
+  const stop = (): void => reject(signal.reason)
   signal.addEventListener('abort', stop)
   thread.on('message', (reply: ReadingReply) => {
     if (reply.type === 'resources') {
@@ -48,7 +55,7 @@ export async function readInThread(
     else if (reply.type === 'end') resolve()
     else reject(new YamlError(reply.problems))
   })
-  thread.on('error', reject)
+  thread.on('error', (error) => reject(hasRunOut(error) ? tooLittle(maxReadingBytes) : error))
   thread.on('exit', () => reject(new Error('the thread that reads the file ended before it was done')))
   try {
     await promise
@@ -56,4 +63,14 @@ export async function readInThread(
     signal.removeEventListener('abort', stop)
     await thread.terminate()
   }
+}
+
+function hasRunOut(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY'
+}
+
+function tooLittle(maxReadingBytes: number): Error {
+  return new Error(
+    `reading it takes more than ${Math.ceil(maxReadingBytes / MIB)} MiB of memory; if it is the mesh, give the container or machine more`,
+  )
 }

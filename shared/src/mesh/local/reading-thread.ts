@@ -6,7 +6,7 @@ import type { ReadingReply, ReadingRequest } from './read-in-thread.ts'
 import { writeResources, type WrittenResource } from './written-resource.ts'
 
 // Only readInThread starts this thread.
-const { text, mayBeEmpty } = workerData as ReadingRequest
+const { content, mayBeEmpty } = workerData as ReadingRequest
 
 function reply(message: ReadingReply): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has none
@@ -21,6 +21,7 @@ function answer(parts: Iterator<readonly WrittenResource[], void>): void {
 
 try {
   const warn = (sentence: string): void => reply({ type: 'warning', sentence })
+  const text = Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('utf8')
   const parts = writeResources(parseLocalFile(text, { mayBeEmpty, warn }))
   parentPort?.on('message', () => answer(parts))
   answer(parts)
