@@ -99,6 +99,26 @@ void t.test('revocation', async (t) => {
       await goodTalker.heard('third', /^(ended|error|closed)/)
       t.ok((await a.proxy.metric('istio_crl_policy_rejections_total', { reporter: 'source' })) >= 2)
     })
+
+    await t.test(
+      'with a list that is damaged when it starts it lets nobody in, until there is a good one',
+      async (t) => {
+        const forged = revocationList(signingAuthority(mesh), [], { signingKey: generateKeyPair().privateKey })
+        writeFileSync(mesh.files.path('crl.pem'), crlPem(forged))
+        // Which it finds out by the CA, with its first certificate.
+        await mesh.stopCa()
+        await mesh.replaceZtunnel(b)
+        await mesh.startCa()
+        await eventually('it is not ready', async () => !(await b.proxy.isReady()))
+        goodTalker.open('fourth', server.v4, PORT)
+        await goodTalker.heard('fourth', /^(ended|error|closed)/)
+        t.match(b.proxy.program.output, /not ready, and all certificates of these CAs are refused/)
+        revoke()
+        await b.proxy.ready()
+        goodTalker.open('fifth', server.v4, PORT)
+        await goodTalker.echoes('fifth', 'hello')
+      },
+    )
   } finally {
     t.same(await mesh.close(), [])
   }

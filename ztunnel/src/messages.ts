@@ -30,7 +30,8 @@ export type ToWorker =
   | { readonly type: 'certificate'; readonly certificate: WireCertificate }
   | { readonly type: 'certificate-failed'; readonly identity: string; readonly reason: string }
   | { readonly type: 'certificate-forgotten'; readonly identity: string }
-  | { readonly type: 'crl'; readonly base64: string }
+  /** Lists in DER, in base64. */
+  | { readonly type: 'crl'; readonly lists: readonly string[] }
   | {
       readonly type: 'listener'
       /** What the worker confirms it with. */

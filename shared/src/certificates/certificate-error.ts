@@ -18,7 +18,7 @@ import { MeshError, type ErrorSource } from '../errors/index.ts'
  * | revoked | a CRL of its issuer lists a certificate of the chain |
  * | wrong-trust-domain | the client is of another trust domain than ours |
  * | wrong-identity | the server is not who we called |
- * | bad-crl | a revocation list that cannot be used */
+ * | bad-crl | a revocation list that cannot be used, so that of certificates of its CA it is not known whether they are revoked */
 export type CertificateErrorCode =
   | 'malformed'
   | 'bad-request'

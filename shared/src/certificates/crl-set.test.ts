@@ -14,8 +14,8 @@ import {
   workload,
   type Authority,
 } from './certificate-fixture.ts'
-import { boolean, sequence, taggedBytes, unsignedInteger } from './der.ts'
-import { extension } from './extensions.ts'
+import { boolean, sequence, taggedBytes, unsignedInteger, type DerNode } from './der.ts'
+import { authorityKeyIdentifier, extension } from './extensions.ts'
 import { CertificateError, CrlSet, generateKeyPair, parseX509, verifyClient, verifyServer } from './index.ts'
 import { MAX_CRL_BYTES } from './crl-set.ts'
 import { OID } from './object-identifiers.ts'
@@ -100,12 +100,52 @@ void t.test('where one way to a root is revoked, another that is good will do', 
 void t.test('a list counts only with the signature of the issuer, whatever name it bears', async (t) => {
   const twin = authority('root') // the same name, another key: another CA
   const leaf = leafOf(root)
-  t.equal(verdictOf([leaf], CrlSet.load(revocationList(root, [leaf], { signingKey: twin.key.privateKey }))), 'accepted')
-  t.equal(verdictOf([leaf], CrlSet.load(revocationList(twin, [leaf]))), 'accepted')
+  const ofTwin = revocationList(twin, [leaf])
+  const known = { ...own, rootsPem: [root.pem, twin.pem] }
+  t.equal(verdictOf([leaf], CrlSet.load(ofTwin), known), 'accepted')
   const both = crlPem(revocationList(twin, [])) + crlPem(revocationList(root, [leaf]))
   t.equal(verdictOf([leaf], CrlSet.load(both)), 'revoked', 'its own list is found behind the one of its twin')
   const other = authority('another name', { key: root.key })
   t.equal(verdictOf([leaf], CrlSet.load(revocationList(other, [leaf]))), 'accepted')
+})
+
+function keyId({ signer }: Authority): DerNode {
+  return authorityKeyIdentifier(signer.certificate.subjectKeyId ?? Buffer.alloc(0))
+}
+
+void t.test('where the only list of a CA is not signed by it, nobody with its certificate gets in', async (t) => {
+  const [leaf, middle] = [leafOf(root), authority('middle', { under: root })]
+  const twin = authority('root')
+  const signingKey = twin.key.privateKey
+  const forgeries = [
+    revocationList(root, [leaf], { signingKey }),
+    revocationList(root, [], { signingKey }),
+    revocationList(root, [], { signingKey, extensions: [keyId(root)] }),
+    revocationList(twin, []),
+  ]
+  for (const forgery of forgeries) {
+    const crl = CrlSet.load(forgery)
+    t.equal(verdictOf([leaf], crl), 'bad-crl')
+    t.equal(verdictOf([leaf], CrlSet.fromDer(crl.lists.map(({ der }) => der))), 'bad-crl')
+    t.equal(verdictOf([leafOf(middle), middle.pem], crl), 'bad-crl', 'in all of the chain')
+    t.equal(verdictOf([leaf], CrlSet.load(crlPem(forgery) + crlPem(revocationList(root, [])))), 'accepted')
+  }
+  const ofMiddle = crlPem(revocationList(middle, [], { signingKey }))
+  t.equal(verdictOf([leaf], CrlSet.load(ofMiddle)), 'accepted', 'others do')
+  t.equal(verdictOf([leafOf(middle), middle.pem], CrlSet.load(ofMiddle)), 'bad-crl')
+  t.equal(
+    verdictOf([leafOf(middle), middle.pem], CrlSet.load(ofMiddle + crlPem(revocationList(root, [middle.pem])))),
+    'revoked',
+    'which is told first',
+  )
+  const ofAnother = revocationList(twin, [], { extensions: [keyId(twin)] })
+  t.equal(verdictOf([leaf], CrlSet.load(ofAnother)), 'accepted', 'a list that says that it is of another CA')
+})
+
+void t.test('no list is read for issuers that nobody vouches for', async (t) => {
+  const impostor = authority('root')
+  const crl = CrlSet.load(revocationList(root, [], { signingKey: generateKeyPair().privateKey }))
+  t.equal(verdictOf([leafOf(impostor), impostor.pem], crl), 'untrusted')
 })
 
 void t.test('a list counts after its next update is due, and without one', async (t) => {

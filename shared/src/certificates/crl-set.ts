@@ -13,7 +13,7 @@ const SEQUENCE = 0x30
 
 /**
  * The revocation lists of a CRL file, with the rules of Istio's ztunnel: what no list speaks of is not revoked, and a list
- * counts also after its nextUpdate. A list counts only for certificates of the issuer whose key has signed it. Immutable.
+ * counts also after its nextUpdate. A list revokes only certificates of the issuer whose key has signed it. Immutable.
  */
 export class CrlSet {
   readonly #byIssuer = new Map<string, RevocationList[]>()
@@ -42,35 +42,59 @@ export class CrlSet {
     }
   }
 
-  /** How many lists there are. */
-  get lists(): number {
-    return [...this.#byIssuer.values()].flat().length
+  /** Of lists in DER that a set had. */
+  static fromDer(lists: readonly Buffer[]): CrlSet {
+    return new CrlSet(lists.map((der) => new RevocationList(der)))
+  }
+
+  static of(lists: readonly RevocationList[]): CrlSet {
+    return new CrlSet(lists)
+  }
+
+  get lists(): readonly RevocationList[] {
+    return [...this.#byIssuer.values()].flat()
   }
 
   /** How many certificates all lists revoke. */
   get size(): number {
-    return [...this.#byIssuer.values()].flat().reduce((sum, list) => sum + list.serials.size, 0)
+    return this.lists.reduce((sum, list) => sum + list.serials.size, 0)
   }
 
-  /** Whether there is a list that `authority` has signed. */
-  hasListOf(authority: ParsedCertificate): boolean {
-    return this.#listsNamed(authority.subject).some((list) => isSignedByOneOf(list, [authority]))
+  /** Whether it has the same list. */
+  has(list: RevocationList): boolean {
+    return this.#listsNamed(list.issuer).some(({ der }) => der.equals(list.der))
+  }
+
+  /** The lists that `authority` has signed. */
+  listsOf(authority: ParsedCertificate): readonly RevocationList[] {
+    return this.#listsNamed(authority.subject).filter((list) => list.isSignedBy(authority))
   }
 
   /**
-   * The issuers, as in ParsedCertificate.subject, of lists that one of `authorities` should have signed and none has. A list that
-   * names its key (authority key identifier) may be of another CA of the same name.
+   * The lists that one of `authorities` should have signed and none has. A list that names its key (authority key identifier) may
+   * be of another CA of the same name.
    */
-  forged(authorities: readonly ParsedCertificate[]): readonly string[] {
-    return this.#issuersWhere((list) => {
+  forged(authorities: readonly ParsedCertificate[]): readonly RevocationList[] {
+    return this.lists.filter((list) => {
       const namesakes = authorities.filter((authority) => authority.subject === list.issuer)
       return namesakes.some((authority) => isMeantBy(list, authority)) && !isSignedByOneOf(list, namesakes)
     })
   }
 
-  /** The issuers of lists that none of `authorities` has signed. */
+  /** The issuers, as in ParsedCertificate.subject, of lists that none of `authorities` has signed. */
   unverified(authorities: readonly ParsedCertificate[]): readonly string[] {
-    return this.#issuersWhere((list) => !isSignedByOneOf(list, authorities))
+    const lists = this.lists.filter((list) => !isSignedByOneOf(list, authorities))
+    return [...new Set(lists.map(({ issuer }) => issuer))]
+  }
+
+  /**
+   * Whether it cannot be told whom `issuer` has revoked: no list is signed by it, and there is one that should be, for none of
+   * `authorities` has signed it either. Unlike RFC 5280, which leaves it open, and like rustls-webpki's, by which Istio's judges.
+   */
+  isUndecided(issuer: ParsedCertificate, authorities: readonly ParsedCertificate[]): boolean {
+    const named = this.#listsNamed(issuer.subject)
+    if (named.length === 0 || named.some((list) => list.isSignedBy(issuer))) return false
+    return named.some((list) => isMeantBy(list, issuer) && !isSignedByOneOf(list, authorities))
   }
 
   /** `issuer` is the one whose key has signed `certificate`. */
@@ -83,10 +107,6 @@ export class CrlSet {
 
   #listsNamed(issuer: string): readonly RevocationList[] {
     return this.#byIssuer.get(issuer) ?? []
-  }
-
-  #issuersWhere(isOne: (list: RevocationList) => boolean): readonly string[] {
-    return [...this.#byIssuer].filter(([, lists]) => lists.some((list) => isOne(list))).map(([issuer]) => issuer)
   }
 }
 

@@ -5,7 +5,7 @@ export { CertificateManager, type CertificateManagerOptions, type CertificateSta
 export { createCsr, readCsr, type CertificateRequest } from './certificate-request.ts'
 export { CertificateUnavailableError, type CertificateUnavailableCode } from './certificate-unavailable.ts'
 export { CrlSet } from './crl-set.ts'
-export { checkSuccession, standingOf, type Standing } from './crl-succession.ts'
+export { standingOf, succeed, type Standing, type Succession } from './crl-succession.ts'
 export {
   issueAuthority,
   issueCertificate,

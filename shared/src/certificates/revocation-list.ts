@@ -23,6 +23,9 @@ import { isAcceptedSignature, isSignedBy } from './signature-algorithm.ts'
 /** A number of 16 octets and a date: lists of such entries are read without growing the index. */
 const USUAL_ENTRY_BYTES = 35
 
+/** Keys that are remembered not to have signed a list: CAs of its issuer's name, of which there is one as a rule. */
+const MAX_STRANGERS = 16
+
 /** One CertificateList (RFC 5280 section 5.1). */
 export class RevocationList {
   /** Its name, as in ParsedCertificate.subject. */
@@ -30,14 +33,19 @@ export class RevocationList {
   /** Of the key that has signed it, where it says so (RFC 5280 section 5.2.1): as in ParsedCertificate.subjectKeyId. */
   readonly keyId: Buffer | undefined
   readonly serials: SerialIndex
+  /** All of it. */
+  readonly der: Buffer
   readonly #body: Buffer
   readonly #algorithm: DerNode | undefined
   readonly #signature: Buffer
   /** The public key that has signed it, once it was found. */
   #signer: Buffer | undefined
+  /** Public keys that have not. */
+  readonly #strangers: Buffer[] = []
 
   /** Throws CertificateError 'malformed'. */
   constructor(der: Buffer) {
+    this.der = der
     const file = new DerCursor(der)
     const list = file.enter(TAG.sequence, 'revocation list')
     if (!file.isAtEnd) throw new CertificateError('malformed', 'something follows the list.')
@@ -60,12 +68,14 @@ export class RevocationList {
     this.keyId = keyIdOf(body.isAtEnd ? [] : extensionsOf(readDer(body.take('extensions'))))
   }
 
-  /** Whether the key of `authority` has signed it. Hashes the whole list, but for the key that is known to have. */
+  /** Whether the key of `authority` has signed it. Hashes the whole list, once for each key. */
   isSignedBy({ publicKeyDer, x509 }: ParsedCertificate): boolean {
     if (this.#signer?.equals(publicKeyDer) === true) return true
-    if (!isSignedBy(x509.publicKey, this.#body, this.#algorithm, this.#signature)) return false
-    this.#signer = publicKeyDer
-    return true
+    if (this.#strangers.some((key) => key.equals(publicKeyDer))) return false
+    const isSigner = isSignedBy(x509.publicKey, this.#body, this.#algorithm, this.#signature)
+    if (isSigner) this.#signer = publicKeyDer
+    else if (this.#strangers.push(publicKeyDer) > MAX_STRANGERS) this.#strangers.shift()
+    return isSigner
   }
 }
 

@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import { CertificateError } from './certificate-error.ts'
 import type { CrlSet } from './crl-set.ts'
 import { isPermitted } from './name-constraints.ts'
+import { nameText } from './name-text.ts'
 import { KEY_USAGE, OID, type TlsUsage } from './object-identifiers.ts'
 import { parseCertificate, type ParsedCertificate } from './parsed-certificate.ts'
 import { isAcceptedSignature } from './signature-algorithm.ts'
@@ -48,6 +49,8 @@ class ChainSearch {
   #signatureChecks = 0
   /** Why the first issuer whose signature was right would not do: tells more than that there is no chain. */
   #fault: CertificateError | undefined
+  /** Why the first chain that is good but for revocation lists will not do: tells more than any other. */
+  #revocation: CertificateError | undefined
 
   constructor(
     leaf: ParsedCertificate,
@@ -63,12 +66,18 @@ class ChainSearch {
 
   run(): void {
     if (this.#reachesAnchor(this.#leaf, [])) return
-    throw this.#fault ?? new CertificateError('untrusted', "The peer's certificate does not chain to a root of ours.")
+    throw (
+      this.#revocation ??
+      this.#fault ??
+      new CertificateError('untrusted', "The peer's certificate does not chain to a root of ours.")
+    )
   }
 
   /** `below`: the intermediates from the leaf's issuer up to `certificate` itself; none when that is the leaf. */
   #reachesAnchor(certificate: ParsedCertificate, below: readonly ParsedCertificate[]): boolean {
-    if (this.#anchors.some((anchor) => this.#isIssuedBy(certificate, anchor, below, 'anchor'))) return true
+    const isGoodUnder = (anchor: ParsedCertificate): boolean =>
+      this.#isIssuedBy(certificate, anchor, below, 'anchor') && this.#isInForce([this.#leaf, ...below, anchor])
+    if (this.#anchors.some(isGoodUnder)) return true
     return this.#intermediates.some(
       (issuer) =>
         !below.includes(issuer) &&
@@ -86,15 +95,25 @@ class ChainSearch {
     if (certificate.issuer !== issuer.subject || this.#signatureChecks >= MAX_SIGNATURE_CHECKS) return false
     this.#signatureChecks++
     if (!isSigned(certificate, issuer)) return false
-    const { nowMs, usage, crl } = this.#options
+    const { nowMs, usage } = this.#options
     const fault =
       faultOfIssuer(issuer, below) ??
       faultOfTime(issuer, nowMs) ??
       faultOfNames(this.#leaf, issuer) ??
       // A root is trusted as configured; an intermediate only for what it says.
-      (kind === 'anchor' ? undefined : faultOfUsage(issuer, usage)) ??
-      faultOfRevocation(certificate, issuer, crl)
+      (kind === 'anchor' ? undefined : faultOfUsage(issuer, usage))
     this.#fault ??= fault
+    return fault === undefined
+  }
+
+  /**
+   * Revocation lists are asked last, about a whole chain from the leaf to its anchor: to find who has signed a list takes tens of
+   * milliseconds for a large one, and keys of issuers that no anchor vouches for are made by anybody.
+   */
+  #isInForce(chain: readonly ParsedCertificate[]): boolean {
+    const { crl } = this.#options
+    const fault = crl && faultOfRevocation(chain, crl, this.#anchors)
+    this.#revocation ??= fault
     return fault === undefined
   }
 }
@@ -142,15 +161,27 @@ function faultOfNames(leaf: ParsedCertificate, { nameConstraints }: ParsedCertif
   return wrongUsage('A CA of the chain is not allowed to issue certificates for this trust domain.')
 }
 
+/** That one is revoked goes before that it cannot be told of another. */
 function faultOfRevocation(
-  certificate: ParsedCertificate,
-  issuer: ParsedCertificate,
-  crl: CrlSet | undefined,
+  chain: readonly ParsedCertificate[],
+  crl: CrlSet,
+  anchors: readonly ParsedCertificate[],
 ): CertificateError | undefined {
-  if (crl === undefined || !crl.isRevoked(certificate, issuer)) return undefined
+  const issuers = chain.slice(1)
+  const revoked = chain.find((certificate, index) => {
+    const issuer = issuers[index]
+    return issuer !== undefined && crl.isRevoked(certificate, issuer)
+  })
+  if (revoked)
+    return new CertificateError(
+      'revoked',
+      `A certificate of the chain is revoked: serial number ${revoked.serial} (hex).`,
+    )
+  const undecided = issuers.find((issuer) => crl.isUndecided(issuer, anchors))
+  if (!undecided) return undefined
   return new CertificateError(
-    'revoked',
-    `A certificate of the chain is revoked: serial number ${certificate.serial} (hex).`,
+    'bad-crl',
+    `The revocation list of ${nameText(undecided.subject)}, a CA of the chain, is not signed by it: damaged, or another CA's.`,
   )
 }
 

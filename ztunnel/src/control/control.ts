@@ -68,7 +68,7 @@ export class Control {
       onPart: () => this.#pods.meshChanged(),
       onUpdated: () => this.#pods.meshSettled(),
     })
-    this.#trust = new NodeTrust({ config, clock, log, broadcast })
+    this.#trust = new NodeTrust({ config, readiness: this.#readiness, clock, log, broadcast })
     this.#workers = new WorkerPool({
       count: config.workers,
       spawn: (events) =>

@@ -11,6 +11,7 @@ import {
 } from '../../../shared/src/certificates/certificate-fixture.ts'
 import { FakeClock } from '@ambit/shared/clock'
 import type { Log, LogFields } from '@ambit/shared/log'
+import { Readiness } from '@ambit/shared/telemetry'
 import t, { type Test } from 'tap'
 import { blamedOn } from '../config/index.ts'
 import { CrlFile } from './crl-file.ts'
@@ -20,6 +21,7 @@ class Fixture {
   readonly said: string[] = []
   readonly clock = new FakeClock()
   readonly file: CrlFile
+  readonly readiness = new Readiness()
   authorities: readonly ParsedCertificate[] = []
   /** How many certificates the workers have been told are revoked, each time that they were told. */
   readonly sent: number[] = []
@@ -37,10 +39,12 @@ class Fixture {
     this.file = new CrlFile({
       path: this.#path,
       authorities: () => this.authorities,
+      readiness: this.readiness,
       clock: this.clock,
       log,
       broadcast: (message) => {
-        if (message.type === 'crl') this.sent.push(CrlSet.load(Buffer.from(message.base64, 'base64')).size)
+        if (message.type !== 'crl') return
+        this.sent.push(CrlSet.fromDer(message.lists.map((list) => Buffer.from(list, 'base64'))).size)
       },
     })
     t.teardown(() => {
@@ -83,6 +87,7 @@ const two = crlPem(revocationList(root, [root.pem, next.pem]))
 const forged = crlPem(revocationList(root, [], { signingKey: next.key.privateKey }))
 const ofNext = crlPem(revocationList(next, [root.pem, next.pem, stranger.pem]))
 const LOADED = /^info: revocation lists loaded, (\d) certificates are revoked$/
+const KEPT = /^error: of some CAs the revocation lists that were in force stay why=/
 const REFUSED = /^error: file not taken over, the last good state stays file=crl\.pem error=/
 
 void t.test('lists that revoke nobody because there are none are no success', async (t) => {
@@ -110,7 +115,6 @@ void t.test('a file that revokes less by mistake leaves the last good one in for
   t.same(await fixture.saidKnowing(root), [])
   const mistakes = {
     [forged]: /list of test, root is not/,
-    [ofNext]: /no list of test, root/,
     [root.pem]: /no list in it/,
   }
   for (const [mistake, why] of Object.entries(mistakes)) {
@@ -125,22 +129,44 @@ void t.test('a file that revokes less by mistake leaves the last good one in for
   t.same(fixture.sent, [1, 2, 0])
 })
 
-void t.test('the list of a new root that alone is there takes effect when the old root has gone', async (t) => {
+void t.test(
+  'of a file in which the list of a CA is missing the others count, and its last good one stays',
+  async (t) => {
+    const fixture = new Fixture(t, one)
+    await fixture.start()
+    await fixture.saidKnowing(root)
+    const [loaded, kept, ...more] = await fixture.saidOf(ofNext)
+    t.match(loaded, LOADED)
+    t.match(kept, KEPT)
+    t.match(kept, /there is no list of test, root any more, which is trusted; to revoke nobody/)
+    t.match(more, [/only peers may come with of=test, next/])
+    t.same(fixture.sent, [1, 4])
+    t.same(await fixture.saidKnowing(root, next), [], 'said once')
+    t.match(await fixture.saidKnowing(next), [LOADED], 'until the old root has gone')
+    t.same(fixture.sent, [1, 4, 3])
+    t.same(await fixture.saidKnowing(next), [], 'what is in force is not loaded again')
+    t.match(await fixture.saidOf(ofNext + forged), [LOADED, /unknown|only peers/])
+  },
+)
+
+void t.test('nor does a forged list keep the others from taking effect', async (t) => {
   const fixture = new Fixture(t, one)
   await fixture.start()
-  await fixture.saidKnowing(root)
-  t.match(await fixture.saidOf(ofNext), [REFUSED])
-  t.same(await fixture.saidKnowing(root, next), [], 'refused still, and said once')
-  t.match(await fixture.saidKnowing(next), [LOADED])
-  t.same(fixture.sent, [1, 3])
-  t.same(await fixture.saidKnowing(next, root), [], 'what is in force is not loaded again')
+  await fixture.saidKnowing(root, next)
+  const [loaded, kept, ...more] = await fixture.saidOf(forged + ofNext)
+  t.match(loaded, LOADED)
+  t.match(kept, KEPT)
+  t.match(kept, /why=the list of test, root is not signed by it: damaged, or another CA's$/)
+  t.same(more, [])
+  t.same(fixture.sent, [1, 4])
+  t.ok(fixture.readiness.isReady)
 })
 
 void t.test('a file that was refused is not come back to when another has followed', async (t) => {
   const fixture = new Fixture(t, one)
   await fixture.start()
   await fixture.saidKnowing(root)
-  t.match(await fixture.saidOf(ofNext), [REFUSED])
+  t.match(await fixture.saidOf(forged), [REFUSED])
   t.match(await fixture.saidOf(one), [LOADED])
   t.same(await fixture.saidKnowing(next), [
     'warn: no revocation list is of a CA that the node knows: is it the right file? of=test, root',
@@ -152,10 +178,20 @@ void t.test('what was loaded at the start is checked when the first certificate 
   const bad = new Fixture(t, forged)
   await bad.start()
   t.match(bad.said, [LOADED])
-  const isBad = 'error: revocation lists that are not signed by their CA revoke nobody of=test, root'
-  t.same(await bad.saidKnowing(root), [isBad])
+  t.ok(bad.readiness.isReady)
+  t.match(await bad.saidKnowing(root), [
+    /^error: not ready, and all certificates of these CAs are refused: .* of=test, root$/,
+  ])
   t.same(await bad.saidKnowing(root), [], 'once')
+  t.same(bad.readiness.pending, ['revocation lists'])
+  t.match(await bad.saidOf(forged + crlPem(revocationList(root, [], { signingKey: stranger.key.privateKey }))), [
+    LOADED,
+    KEPT,
+    /^error: not ready/,
+  ])
+  t.same(bad.readiness.pending, ['revocation lists'])
   t.match(await bad.saidOf(one), [LOADED])
+  t.ok(bad.readiness.isReady)
 
   const foreign = new Fixture(t, ofNext)
   await foreign.start()

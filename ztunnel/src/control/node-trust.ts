@@ -1,7 +1,7 @@
 import { createCaClient, type CaClient } from '@ambit/shared/ca/client'
 import { CertificateManager, type CertificateState } from '@ambit/shared/certificates'
 import type { Clock } from '@ambit/shared/clock'
-import type { ScopedLog } from '@ambit/shared/telemetry'
+import type { Readiness, ScopedLog } from '@ambit/shared/telemetry'
 import { blamedOn, type ZtunnelConfig } from '../config/index.ts'
 import type { SendToWorker } from '../messages.ts'
 import { CrlFile } from './crl-file.ts'
@@ -10,6 +10,8 @@ import { NodeCertificates } from './node-certificates.ts'
 
 export interface NodeTrustOptions {
   readonly config: ZtunnelConfig
+  /** Not while there is a CA of the node's whose certificates have to be refused. */
+  readonly readiness: Pick<Readiness, 'begin' | 'done'>
   readonly clock: Clock
   readonly log: ScopedLog
   /** To all workers that run. */
@@ -26,7 +28,7 @@ export class NodeTrust {
   readonly #manager: CertificateManager
   readonly #crlFile: CrlFile | undefined
 
-  constructor({ config, clock, log, broadcast }: NodeTrustOptions) {
+  constructor({ config, readiness, clock, log, broadcast }: NodeTrustOptions) {
     const { worker, crlPath } = config
     this.#ca = createCaClient({
       ...config.ca,
@@ -46,7 +48,14 @@ export class NodeTrust {
     this.#crlFile =
       crlPath === undefined
         ? undefined
-        : new CrlFile({ path: crlPath, authorities: () => authorities.list(), clock, log: log.scope('crl'), broadcast })
+        : new CrlFile({
+            path: crlPath,
+            authorities: () => authorities.list(),
+            readiness,
+            clock,
+            log: log.scope('crl'),
+            broadcast,
+          })
     this.#manager.onChange({ available: () => this.#crlFile?.authoritiesChanged(), lost: () => {} })
   }
 

@@ -8,7 +8,7 @@ import { WorkerPulse } from './worker-pulse.ts'
 import { WorkerWatch } from './worker-watch.ts'
 
 const INTERVAL_MS = 5_000
-const MEGABYTE: ToWorker = { type: 'crl', base64: 'x'.repeat(1024 * 1024) }
+const MEGABYTE: ToWorker = { type: 'crl', lists: ['x'.repeat(1024 * 1024)] }
 
 class Watched implements DataWorker {
   readonly pid = 4711

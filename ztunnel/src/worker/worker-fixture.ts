@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
-import { secureContextFor, toWire, type WorkloadCertificate } from '@ambit/shared/certificates'
+import { CrlSet, secureContextFor, toWire, type WorkloadCertificate } from '@ambit/shared/certificates'
 import { FakeClock } from '@ambit/shared/clock'
 import type { Test } from 'tap'
 import * as certificates from '../../../shared/src/certificates/certificate-fixture.ts'
@@ -31,7 +31,7 @@ export function clientCertificate(): WorkloadCertificate {
 export function revoking(...revoked: readonly WorkloadCertificate[]): ToWorker {
   const leaves = revoked.flatMap(({ chainPem }) => chainPem.slice(0, 1))
   const pem = certificates.crlPem(certificates.revocationList(ROOT, leaves))
-  return { type: 'crl', base64: Buffer.from(pem).toString('base64') }
+  return { type: 'crl', lists: CrlSet.load(pem).lists.map(({ der }) => der.toString('base64')) }
 }
 
 export class WorkerUnderTest {

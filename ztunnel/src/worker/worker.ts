@@ -88,7 +88,7 @@ export class Worker {
         context.identities.forget(message.identity)
         return
       case 'crl':
-        this.#crl = CrlSet.load(Buffer.from(message.base64, 'base64'))
+        this.#crl = CrlSet.fromDer(message.lists.map((list) => Buffer.from(list, 'base64')))
         for (const proxy of this.#pods.values()) proxy.revocationsChanged()
         return
       case 'listener':
