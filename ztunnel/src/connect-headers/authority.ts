@@ -5,14 +5,20 @@ export type Authority =
   | { readonly kind: 'address'; readonly address: string; readonly port: number }
   | { readonly kind: 'hostname'; readonly hostname: string; readonly port: number }
 
-/** A DNS name: letters, digits, hyphen, underscore and dots, at most 253 bytes. */
-const HOSTNAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/i
+/**
+ * What a URI may have for a host that is no address (RFC 3986 section 3.2.2, without escapes), so that a name of the mesh such as
+ * `*.example.com` can be asked for. It is only looked up there.
+ */
+const HOSTNAME = /^[\w.~!$&'()*+,;=-]{1,253}$/
 
-/** `10.0.0.1:80`, `[fd00::1]:80` or `host:80`; the port is always written. undefined for anything else. */
+/**
+ * `10.0.0.1:80`, `[fd00::1]:80` or `host:80`; the port is always written, and may be 0 (an app tunnel has one of its own). undefined
+ * for anything else.
+ */
 export function parseAuthority(text: string | undefined): Authority | undefined {
   const parts = /^(?:\[([^\]]{2,45})\]|([^:[\]]{1,253})):(\d{1,5})$/.exec(text ?? '')
   const port = Number(parts?.[3])
-  if (!parts || port < 1 || port > 65_535) return undefined
+  if (!parts || port > 65_535) return undefined
   const [, bracketed, plain = ''] = parts
   if (bracketed !== undefined) {
     const address = familyOf(bracketed) === 6 ? parseIp(bracketed) : undefined

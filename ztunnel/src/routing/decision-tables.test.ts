@@ -231,6 +231,12 @@ void t.test('inbound: the own address, or a hostname whose port is known', async
   t.equal(inbound('web.default.svc:80'), '10.0.1.1:8080 of web')
   t.equal(inbound('web.default.svc:81'), '503 requested service web.default.svc:81 found, but cannot resolve port')
   t.equal(inbound('nobody.example:80'), '503 no service or workload for hostname: nobody.example')
+  const wild = service('wild', { hostname: '*.wild.example', ports: { 80: 8080 } })
+  t.equal(inbound('*.wild.example:80', { mesh: [ofService(wild)] }), '10.0.1.1:8080 of wild', 'by just that name')
+  t.equal(
+    inbound('a.wild.example:80', { mesh: [ofService(wild)] }),
+    '503 no service or workload for hostname: a.wild.example',
+  )
   t.equal(inbound('10.0.9.9:8080'), '400 ip mismatch: 10.0.1.1 != 10.0.9.9')
   for (const port of [15_001, 15_006, 15_008]) t.match(inbound(`10.0.1.1:${port}`), /^503 attempted recursive call/)
 })
@@ -258,6 +264,7 @@ void t.test('inbound: an app tunnel takes every port, and is told the target whe
     inbound('10.9.9.9:80', { local: tunnelled('PROXY', 15_088), localhostAppTunnel: false }),
     '10.0.1.1:15088 for 10.9.9.9:80 of no service',
   )
+  t.equal(inbound('10.0.1.1:0', { local: tunnelled('NONE', 15_088) }), '10.0.1.1:15088 of no service')
   t.equal(inbound('10.0.1.1:8080', { local: tunnelled('NONE') }), '10.0.1.1:8080 of web')
   t.equal(
     inbound('web.default.svc:80', { local: tunnelled('PROXY', 15_088) }),
