@@ -10,7 +10,7 @@ workloads:
     node: local
     network: ""
     capacity: 3
-    locality: { region: r, zone: z }
+    locality: { region: r, zone: z, subzone: s }
     authorizationPolicies: [default/p]
     applicationTunnel: { protocol: PROXY, port: 15088 }
     waypoint: { destination: /10.0.0.9, hboneMtlsPort: 15008 }
@@ -34,7 +34,7 @@ services:
     vips: [/10.96.0.1, net/10.96.0.2]
     ports: { 80: 8080 }
     subjectAltNames: [spiffe://a/ns/b/sa/c]
-    loadBalancer: { routingPreferences: [Region, Zone], mode: Failover }
+    loadBalancer: { routingPreferences: [Region, Zone], mode: Failover, healthPolicy: OnlyHealthy }
     waypoint: { destination: default/gw.example.com, hboneMtlsPort: 15008 }
 `
 

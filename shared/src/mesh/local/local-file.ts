@@ -1,6 +1,6 @@
 import { YamlValue, type ReadOptions } from '../../config-file/index.ts'
 import { readAuthorization } from './local-authorization.ts'
-import { readCidr, readGatewayAddress, readIp, readNetworkAddress, readPortMap } from './local-values.ts'
+import { readCidr, readGatewayAddress, readIp, readNetworkAddress, readPortMap, warnOfMissing } from './local-values.ts'
 import { parseIdentityPart, parseTrustDomain } from '../../identity/index.ts'
 import { keyOf, type MeshResource } from '../mesh-update.ts'
 import type { Endpoint, LoadBalancer, Service } from '../service.ts'
@@ -68,6 +68,7 @@ function readWorkload(value: YamlValue, known: ReadonlySet<string>): Workload {
     'services',
   )
   const locality = field.locality.fields('region', 'zone', 'subzone')
+  warnOfMissing(field.locality, locality)
   const ips = field.workloadIps
   if (ips.isAbsent) ips.problem('is required (a list, may be [] where there is a hostname)')
   if (field.services.isAbsent) field.services.problem('is required (a mapping, may be {})')
@@ -112,6 +113,7 @@ function parseOptional(parse: (text: string) => string): (text: string) => strin
 function readApplicationTunnel(value: YamlValue): Workload['applicationTunnel'] {
   if (value.isAbsent) return undefined
   const { protocol, port } = value.fields('protocol', 'port')
+  warnOfMissing(value, { protocol })
   const number = port.integer({ min: 0, max: 65_535 }, 0)
   return { protocol: protocol.oneOf(['NONE', 'PROXY'], 'NONE'), port: number === 0 ? undefined : number }
 }
@@ -177,7 +179,9 @@ function readService(value: YamlValue): Service {
 }
 
 function readEndpoint(value: YamlValue, key: string): Endpoint {
-  const { workloadUid, port, status } = value.fields('workloadUid', 'port', 'status')
+  const field = value.fields('workloadUid', 'port', 'status')
+  const { workloadUid, port, status } = field
+  warnOfMissing(value, field)
   return {
     workloadUid: workloadUid.text(key),
     port: readPortMap(port),
@@ -187,7 +191,9 @@ function readEndpoint(value: YamlValue, key: string): Endpoint {
 
 function readLoadBalancer(value: YamlValue): LoadBalancer | undefined {
   if (value.isAbsent) return undefined
-  const { routingPreferences, mode, healthPolicy } = value.fields('routingPreferences', 'mode', 'healthPolicy')
+  const field = value.fields('routingPreferences', 'mode', 'healthPolicy')
+  const { routingPreferences, mode, healthPolicy } = field
+  warnOfMissing(value, field)
   return {
     routingPreferences: routingPreferences
       .list()

@@ -25,6 +25,16 @@ export function readNetworkAddress(value: YamlValue): NetworkAddress {
   return found ?? { network: '', address: '' }
 }
 
+/**
+ * Warns of fields that Istio's ztunnel demands, where what they are part of is there; their defaults here are those that it has for
+ * what comes by xDS. One warning names them all.
+ */
+export function warnOfMissing(part: YamlValue, fields: Readonly<Record<string, YamlValue>>): void {
+  const missing = Object.keys(fields).filter((name) => fields[name]?.isAbsent)
+  if (part.isAbsent || missing.length === 0) return
+  part.warning(`has no ${missing.join(', ')}: read with the default here, while Istio's ztunnel refuses the file`)
+}
+
 /** `{service port: target port}`. */
 export function readPortMap(value: YamlValue): PortMap {
   const ports: Record<string, number> = {}

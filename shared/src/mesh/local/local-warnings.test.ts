@@ -52,3 +52,27 @@ void t.test('services and policies that a workload names in vain are warned abou
   ])
   t.match((await warnings(workloads(6_000))).slice(9), [/w/, /: and 5990 more$/], 'of a large file too')
 })
+
+void t.test('what is left out and Istio’s ztunnel demands is read with its default, and told', async (t) => {
+  for (const [given, left, sentence] of [
+    [
+      'region: r, zone: z, subzone: s',
+      'zone: z',
+      /^local mesh: 12:\d+ workloads\[0\]\.locality: has no region, subzone: read/,
+    ],
+    [
+      '{ protocol: PROXY, port: 15088 }',
+      '{ port: 15088 }',
+      /14:\d+ workloads\[0\]\.applicationTunnel: has no protocol: read/,
+    ],
+    [', healthPolicy: OnlyHealthy', '', /services\[0\]\.loadBalancer: has no healthPolicy: .* Istio's ztunnel refuses/],
+    ['routingPreferences: [Region, Zone], mode: Failover, ', '', /loadBalancer: has no routingPreferences, mode: /],
+    ['    vips:', '    endpoints: { a: { port: {} } }\n    vips:', /endpoints\.a: has no workloadUid, status: /],
+  ] as const) {
+    if (!FILE.includes(given)) throw new Error(`not there: ${given}`)
+    t.match(await warnings(FILE.replace(given, left)), [sentence])
+  }
+  const complete = '    endpoints: { a: { workloadUid: a, port: {}, status: Healthy } }\n    vips:'
+  t.same(await warnings(FILE.replace('    vips:', complete)), [])
+  t.same(await warnings(FILE.replace(/\n.*locality:.*/, '')), [], 'nothing of it is no warning')
+})
