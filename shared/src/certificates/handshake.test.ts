@@ -147,9 +147,13 @@ void t.test('the key exchange is post-quantum where both ends have it, and class
   })
   t.equal((await handshake(server, client)).group, 'X25519MLKEM768')
   t.equal((await handshake(server, { certificate, context: classic })).group, 'prime256v1')
-  const strict = { ...server, context: secureContextFor(server.certificate, { postQuantumOnly: true }) }
+  const strict = { ...server, context: secureContextFor(server.certificate, 'pqc') }
   t.equal((await handshake(strict, client)).group, 'X25519MLKEM768')
   t.match((await handshake(strict, { certificate, context: classic })).atServer, /^tls: ERR_SSL_/u)
+  const approved = { ...server, context: secureContextFor(server.certificate, 'fips') }
+  t.equal((await handshake(approved, client)).group, 'prime256v1')
+  t.equal((await handshake(client, approved)).group, 'prime256v1')
+  t.match((await handshake(strict, { ...approved, certificate })).atServer, /^tls: ERR_SSL_/u)
 })
 
 void t.test('a chain through intermediates is shown to the other end and followed', async (t) => {

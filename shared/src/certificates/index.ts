@@ -19,7 +19,7 @@ export { generateKeyPair, readKeyPair, type KeyPair } from './key-pair.ts'
 export type { TlsUsage } from './object-identifiers.ts'
 export { parseCertificate, type ParsedCertificate } from './parsed-certificate.ts'
 export { parsePemChain, parseX509, splitPem } from './pem.ts'
-export { peerChainOf, secureContextFor, type TlsProfile } from './tls-options.ts'
+export { peerChainOf, groupsUnder, secureContextFor, type CompliancePolicy } from './tls-options.ts'
 export { verifyClient, verifyServer } from './verify-peer.ts'
 export {
   fromWire,

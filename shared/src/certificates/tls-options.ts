@@ -5,6 +5,8 @@ import type { WorkloadCertificate } from './workload-certificate.ts'
 
 const CIPHERS = 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256'
 const POST_QUANTUM_GROUP = 'X25519MLKEM768'
+/** Those of SP 800-56A that everybody in a mesh has; Istio's builds for FIPS take the same. */
+const APPROVED_GROUPS = 'P-256:P-384'
 /**
  * Post-quantum first. The star has the client send a key share for both at once (measured: no dearer), which saves a round
  * trip with a peer that has only X25519.
@@ -13,10 +15,16 @@ const GROUPS = `*${POST_QUANTUM_GROUP}:*X25519:P-256:P-384`
 /** For an OpenSSL before 3.5, which knows neither ML-KEM nor the star. */
 const CLASSIC_GROUPS = 'X25519:P-256:P-384'
 
-/** What a mesh may ask of handshakes beyond what all of them have. */
-export interface TlsProfile {
-  /** Istio's COMPLIANCE_POLICY=pqc: no handshake without X25519MLKEM768. Default false. */
-  readonly postQuantumOnly?: boolean
+/**
+ * Istio's COMPLIANCE_POLICY, for all our TLS. `pqc`: no handshake without X25519MLKEM768. `fips`: key exchange by P-256 or P-384
+ * only; all else (TLS 1.3, AES-GCM, ECDSA on P-256) is approved anyway. Whether the module that does it is a validated one is
+ * for whoever built Node's OpenSSL.
+ */
+export type CompliancePolicy = 'none' | 'pqc' | 'fips'
+
+/** The groups that a policy leaves, for `ecdhCurve`; undefined: any. */
+export function groupsUnder(policy: CompliancePolicy): string | undefined {
+  return { none: undefined, pqc: POST_QUANTUM_GROUP, fips: APPROVED_GROUPS }[policy]
 }
 
 /**
@@ -26,10 +34,11 @@ export interface TlsProfile {
  * that forgets is safe with `rejectUnauthorized: true`, which then refuses everybody.
  *
  * Costs 0.4 ms: make it once for a certificate. Throws what OpenSSL says of a certificate or key that it cannot take, or where
- * it lacks the group that `postQuantumOnly` asks for.
+ * it lacks the group that the policy asks for.
  */
-export function secureContextFor(certificate: WorkloadCertificate, profile: TlsProfile = {}): SecureContext {
-  if (profile.postQuantumOnly === true) return contextWith(certificate, POST_QUANTUM_GROUP)
+export function secureContextFor(certificate: WorkloadCertificate, policy: CompliancePolicy = 'none'): SecureContext {
+  const groups = groupsUnder(policy)
+  if (groups !== undefined) return contextWith(certificate, groups)
   try {
     return contextWith(certificate, GROUPS)
   } catch {

@@ -1,3 +1,4 @@
+import { getFips } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -259,6 +260,21 @@ void t.test('a variable that has no effect in the mode is warned about', async (
   t.same(readConfig({ ...minimal, AUTH_TOKEN: '/token', PROXY_WORKLOAD_INFO: 'a/b/c' }).warnings, [
     'PROXY_WORKLOAD_INFO is for dedicated mode: it has no effect when PROXY_MODE=shared',
   ])
+})
+
+/** The policy, and of how much is warned. */
+function compliance(text: string): readonly unknown[] {
+  const { worker, warnings } = readConfig({ ...minimal, AUTH_TOKEN: '/token', COMPLIANCE_POLICY: text })
+  return [worker.compliance, warnings.length]
+}
+
+void t.test('the compliance policies are Istio’s', async (t) => {
+  t.same(compliance(''), ['none', 0])
+  t.same(compliance('pqc'), ['pqc', 0])
+  // That OpenSSL is not in FIPS mode, as that of Node’s own builds.
+  for (const policy of ['fips-140-2', 'fips-140-3']) t.same(compliance(policy), ['fips', 1 - getFips()])
+  for (const policy of ['fips', 'PQC', 'pcq'])
+    t.match(problemsOf({ ...minimal, COMPLIANCE_POLICY: policy })[0], /COMPLIANCE_POLICY=.* must be pqc, fips-140-2/)
 })
 
 void t.test('what Istio’s variables ask for in vain is warned about', async (t) => {

@@ -1,3 +1,4 @@
+import type { CompliancePolicy } from '@ambit/shared/certificates'
 import type { PodIdentity } from '../pod.ts'
 
 /** SO_MARK of every socket made in a pod's namespace, with FOREIGN_SOURCE beside it on some; undefined leaves it unset. */
@@ -29,7 +30,7 @@ export type WorkerConfig = Marking & {
   readonly localhostAppTunnel: boolean
   readonly responseBaggage: boolean
   readonly policyInfoLogging: boolean
-  readonly postQuantumOnly: boolean
+  readonly compliance: CompliancePolicy
   /** The byte path: Node's native handles where they prove themselves, or its public API. */
   readonly io: 'handle' | 'stream'
   readonly logFormat: 'plain' | 'json'

@@ -1,3 +1,5 @@
+import { getFips } from 'node:crypto'
+import type { CompliancePolicy } from '@ambit/shared/certificates'
 import { MAX_HELD_MEMORY_BYTES } from '@ambit/shared/hbone'
 import { parseTrustDomain } from '@ambit/shared/identity'
 import { LogLevels } from '@ambit/shared/telemetry'
@@ -54,9 +56,7 @@ export function readWorker(
       'heed the baggage that clients send, and answer with that of the server',
     ),
     policyInfoLogging: env.boolean('AUTHZ_POLICY_INFO_LOGGING', false, 'log policy decisions at info instead of debug'),
-    postQuantumOnly: env.parsed('COMPLIANCE_POLICY', '', 'pqc: accept X25519MLKEM768 only', (text) =>
-      text === '' || text === 'pqc' ? text === 'pqc' : problem('must be pqc, or empty: no other is kept here'),
-    ),
+    compliance: readCompliance(env),
     io: env.oneOf(
       'AMBIT_IO',
       'handle',
@@ -66,6 +66,27 @@ export function readWorker(
     logFormat: env.oneOf('LOG_FORMAT', 'plain', ['plain', 'json'], 'format of log lines: plain or json'),
     logLevel: readLogLevel(env),
   }
+}
+
+/** Istio's values. Its ztunnel passes over those of FIPS, for which there is a build of its own, and over any other text. */
+function readCompliance(env: Environment): CompliancePolicy {
+  const policy = env.parsed<CompliancePolicy>(
+    'COMPLIANCE_POLICY',
+    '',
+    'pqc: X25519MLKEM768 only; fips-140-2 or fips-140-3: P-256 and P-384 only',
+    (text) => {
+      if (text === '') return 'none'
+      if (text === 'pqc') return 'pqc'
+      return text === 'fips-140-2' || text === 'fips-140-3'
+        ? 'fips'
+        : problem('must be pqc, fips-140-2, fips-140-3 or empty')
+    },
+  )
+  if (policy === 'fips' && getFips() !== 1)
+    env.warn(
+      'COMPLIANCE_POLICY: only approved algorithms are used, but by an OpenSSL that is not in FIPS mode: that takes a Node with a validated module, and its --enable-fips',
+    )
+  return policy
 }
 
 function readLogLevel(env: Environment): string {

@@ -32,6 +32,7 @@ export class NodeTrust {
     const { worker, crlPath } = config
     this.#ca = createCaClient({
       ...config.ca,
+      compliance: worker.compliance,
       clusterId: worker.clusterId,
       impersonate: worker.mode === 'shared',
       clock,

@@ -39,7 +39,7 @@ export async function createWorkerContext(
     random: Math.random,
     io: await selectIo({ log, prefer: config.io, names: socketNames }),
     recorder: createConnectionRecorder({ registry: metrics, log, clock, trustDomain: config.trustDomain }),
-    identities: new Identities({ request: requestCertificate, postQuantumOnly: config.postQuantumOnly }),
+    identities: new Identities({ request: requestCertificate, compliance: config.compliance }),
     names: new NameResolver({
       clock,
       ask: (name) => askServers(name, { clock, ipv6Enabled: config.ipv6Enabled }),

@@ -1,6 +1,6 @@
 import type { SecureContext } from 'node:tls'
 import { Waiters } from '@ambit/shared/cancellation'
-import { secureContextFor, type WorkloadCertificate } from '@ambit/shared/certificates'
+import { secureContextFor, type CompliancePolicy, type WorkloadCertificate } from '@ambit/shared/certificates'
 import type { SpiffeId } from '@ambit/shared/identity'
 import { CertificateFailure } from './certificate-failure.ts'
 
@@ -13,7 +13,7 @@ export interface Credentials {
 export interface IdentitiesOptions {
   /** Asks the control process for a certificate; the answer comes by `set` or `fail`. */
   readonly request: (identity: string) => void
-  readonly postQuantumOnly: boolean
+  readonly compliance: CompliancePolicy
 }
 
 /** Connections that wait for one identity's certificate; more are refused at once. */
@@ -42,7 +42,7 @@ export class Identities {
     const key = certificate.identity.toString()
     const credentials = {
       certificate,
-      context: secureContextFor(certificate, { postQuantumOnly: this.#options.postQuantumOnly }),
+      context: secureContextFor(certificate, this.#options.compliance),
     }
     this.#current.set(key, credentials)
     this.#take(key)?.resolve(credentials)

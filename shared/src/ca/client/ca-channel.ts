@@ -10,6 +10,7 @@ import {
   type ChannelOptions,
   type ServiceError,
 } from '@grpc/grpc-js'
+import { groupsUnder, type CompliancePolicy } from '../../certificates/index.ts'
 import type { Clock } from '../../clock/index.ts'
 import { messageOf } from '../../errors/index.ts'
 import { CaError, SigningError } from '../ca-error.ts'
@@ -49,6 +50,7 @@ export interface CaChannelOptions {
   readonly port: number
   /** A second name that the server's certificate may have. */
   readonly alternativeHostname: string | undefined
+  readonly compliance: CompliancePolicy
   readonly clock: Clock
 }
 
@@ -163,9 +165,15 @@ function serverNameOf({ host, alternativeHostname }: CaChannelOptions): string {
 }
 
 function credentialsOf(rootsPem: string, options: CaChannelOptions): ChannelCredentials {
-  const { host, alternativeHostname } = options
+  const { host, alternativeHostname, compliance } = options
+  const ecdhCurve = groupsUnder(compliance)
   try {
-    const context = createSecureContext({ ...CONTROL_PLANE_TLS, ca: rootsPem, allowPartialTrustChain: true })
+    const context = createSecureContext({
+      ...CONTROL_PLANE_TLS,
+      ...(ecdhCurve === undefined ? {} : { ecdhCurve }),
+      ca: rootsPem,
+      allowPartialTrustChain: true,
+    })
     return ChannelCredentials.createFromSecureContext(context, {
       // gRPC hands the server name here, which for an address is only a placeholder: never compare with that.
       checkServerIdentity(_serverName: string, certificate: PeerCertificate) {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { rename, writeFile } from 'node:fs/promises'
 import { createServer as createTcpServer } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { join } from 'node:path'
 import t from 'tap'
 import { CertificateManager } from '../../certificates/index.ts'
@@ -53,6 +54,25 @@ void t.test('the client verifies the server, by address or by its other name', a
   )
   const elsewhere = clientFor({ address: 'https://127.0.0.1:1' })
   await t.rejects(elsewhere.fetch(wanted, forever), { code: 'signing', message: /\(see CA_ADDRESS\)$/ })
+})
+
+void t.test('a compliance policy bounds the key exchange with the CA too', async (t) => {
+  const { clientFor } = await startCa(t, new TestSource(materialOf(root)))
+  const { pem, key } = newAuthority('classic')
+  const classic = createTlsServer({ cert: pem, key: key.privateKeyPem, ecdhCurve: 'X25519', ALPNProtocols: ['h2'] })
+  const errors: string[] = []
+  classic.on('tlsClientError', (error) => errors.push('code' in error ? String(error.code) : error.message))
+  classic.listen(0, '127.0.0.1')
+  await once(classic, 'listening')
+  t.teardown(() => classic.close())
+  const bound = classic.address()
+  if (bound === null || typeof bound === 'string') throw new Error('no port')
+  const wanted = idOf('ns', 'a')
+  for (const compliance of ['pqc', 'fips'] as const) {
+    t.ok((await clientFor({ compliance }).fetch(wanted, forever)).identity.equals(wanted))
+    await t.rejects(clientFor({ compliance, address: `https://127.0.0.1:${bound.port}` }).fetch(wanted, forever))
+    t.match(errors.pop(), /NO_SUITABLE_KEY_SHARE|NO_SUITABLE_GROUPS/, compliance)
+  }
 })
 
 void t.test('roots and token are read for every call; what cannot be read leaves the old roots in use', async (t) => {

@@ -3,6 +3,7 @@ import {
   generateKeyPair,
   workloadCertificateFrom,
   type CertificateFetcher,
+  type CompliancePolicy,
   type WorkloadCertificate,
 } from '../../certificates/index.ts'
 import type { Clock } from '../../clock/index.ts'
@@ -34,6 +35,8 @@ export interface CaClientOptions {
    * False in dedicated mode: the token is the workload's own, and the CA decides who that is.
    */
   readonly impersonate: boolean
+  /** Default none. */
+  readonly compliance?: CompliancePolicy
   readonly clock: Clock
   readonly log: Log
 }
@@ -91,13 +94,19 @@ class Istio implements CaClient {
 
   /** The channel for the roots as they are now; the old one where new roots cannot be used, tried again at the next call. */
   async #currentChannel(): Promise<CaChannel> {
-    const { alternativeHostname, clock, roots, log } = this.#options
+    const { alternativeHostname, compliance = 'none', clock, roots, log } = this.#options
     try {
       const rootsPem = await readRootCertificates(roots)
       // Fetches run side by side: from here on nothing is awaited, so that only one of them makes a channel.
       this.#refuseIfClosed()
       if (this.#channel?.rootsPem === rootsPem) return this.#channel
-      const channel = new CaChannel(rootsPem, { host: this.#host, port: this.#port, alternativeHostname, clock })
+      const channel = new CaChannel(rootsPem, {
+        host: this.#host,
+        port: this.#port,
+        alternativeHostname,
+        compliance,
+        clock,
+      })
       this.#channel?.close()
       this.#channel = channel
       return channel
