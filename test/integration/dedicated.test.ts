@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { SECRET, seenBy, startNginx, WEB_PORT } from '../demo/programs.ts'
-import { eventually, TestMesh, type Pod } from '../kit/index.ts'
+import { eventually, Talker, TestMesh, ZTUNNEL_MAIN, type Pod } from '../kit/index.ts'
 
 t.setTimeout(90_000)
 
@@ -129,6 +129,21 @@ void t.test('dedicated mode', async (t) => {
         /"dst\.addr":"[^"]*:15012"/,
         "its own connection to the CA is not the workload's",
       )
+    })
+
+    await t.test('where one of its ports is taken it ends, and says what to do', async (t) => {
+      const talker = await Talker.start(alone)
+      await talker.listen(15_008)
+      const env = {
+        ...settings,
+        PROXY_MODE: 'dedicated',
+        PROXY_WORKLOAD_INFO: 'default/alone/alone',
+        XDS_ADDRESS: '',
+        LOCAL_XDS: '{}',
+      }
+      const { code, stderr } = await alone.run([process.execPath, ZTUNNEL_MAIN], { env })
+      t.equal(code, 1)
+      t.match(stderr, /the workload cannot be served: bind \S+ port 15008: EADDRINUSE \(another program .*ss -ltnp\)$/m)
     })
   } finally {
     t.same(await mesh.close(), [])

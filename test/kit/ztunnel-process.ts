@@ -5,7 +5,8 @@ import { eventually } from './eventually.ts'
 import { Program, type ProgramOptions } from './program.ts'
 import { inside } from './topology.ts'
 
-const ZTUNNEL_MAIN = fileURLToPath(new URL('../../ztunnel/src/main.mjs', import.meta.url))
+/** The program that a node runs, for tests of how it ends by itself. */
+export const ZTUNNEL_MAIN = fileURLToPath(new URL('../../ztunnel/src/main.mjs', import.meta.url))
 
 /** One line of the access log, JSON format. */
 export interface AccessLine {

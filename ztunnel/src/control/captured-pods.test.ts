@@ -42,9 +42,11 @@ void t.test('a change that fails is logged, rejects nothing, and the next one ha
       if (isBroken) throw new Error('whoever is told is broken')
     },
   })
+  await t.rejects(pods.captureAlone(NOWHERE), { message: /^the workload cannot be served: .*no such file$/ })
+  t.equal(clock.pendingTimers, 0, 'who is alone is not tried again')
   await pods.change([NOWHERE], [])
   t.match(errors, [
-    /workload not served.*"\/run\/netns\/no-such cannot be opened: there is no such file"/,
+    /pod not captured, trying again in 5 s.*"\/run\/netns\/no-such cannot be opened: there is no such file"/,
     /a change of the pods failed .*whoever is told is broken/,
   ])
   t.equal(clock.pendingTimers, 1, 'it is tried again all the same')

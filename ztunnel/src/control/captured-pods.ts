@@ -86,6 +86,18 @@ export class CapturedPods {
     return this.#inTurn(() => this.#replace(added, removed))
   }
 
+  /** The only pod of a proxy of its own, whose place is its namespace: rejects where it cannot be served, for nobody else waits. */
+  captureAlone(place: PodPlace): Promise<void> {
+    return this.#turns.run(async () => {
+      try {
+        await this.#tryCapture(place)
+      } catch (error) {
+        throw new Error(`the workload cannot be served: ${whyNotRedirected(error, place.netns)}`, { cause: error })
+      }
+      if (!this.#isStopped) this.#changed()
+    })
+  }
+
   async #replace(added: readonly PodPlace[], removed: readonly string[]): Promise<void> {
     const places = new Map(added.map((place) => [place.uid, place]))
     for (const uid of removed) if (this.#isToLeave(uid, places.get(uid))) await this.#release(uid)
@@ -128,6 +140,18 @@ export class CapturedPods {
   }
 
   async #capture(place: PodPlace): Promise<void> {
+    try {
+      await this.#tryCapture(place)
+    } catch (error) {
+      this.#pods.set(place.uid, { state: 'pending', wanted: place })
+      this.#options.log.error('pod not captured, trying again in 5 s', {
+        pod: nameOf(place),
+        error: whyNotRedirected(error, place.netns),
+      })
+    }
+  }
+
+  async #tryCapture(place: PodPlace): Promise<void> {
     if (this.#isStopped) return
     const { log, redirect } = this.#options
     const before = this.#pods.get(place.uid)
@@ -135,41 +159,33 @@ export class CapturedPods {
       this.#stay(before.captured, place)
       return
     }
+    const captured = this.#serve(place)
+    this.#pods.set(place.uid, { state: 'opening', captured, wanted: before && pendingIn(before) })
     try {
-      const captured = this.#serve(place)
-      this.#pods.set(place.uid, { state: 'opening', captured, wanted: before && pendingIn(before) })
-      try {
-        this.#options.onListening(captured)
-        await this.#letProbesPass(captured)
-        // With its listeners closed nobody would be behind a redirection.
-        if (this.#isStopped) {
-          captured.namespace.close()
-          return
-        }
-        await captured.redirection?.install()
-      } catch (error) {
-        if (before) this.#pods.set(place.uid, before)
-        else this.#pods.delete(place.uid)
-        await this.#end(captured)
-        captured.namespace.close()
-        throw error
-      }
+      this.#options.onListening(captured)
+      await this.#letProbesPass(captured)
+      // With its listeners closed nobody would be behind a redirection.
       if (this.#isStopped) {
-        // It came too late. Taken away it could be missed: a successor may be capturing the same pod.
         captured.namespace.close()
-        log.warn('pod redirected while ztunnel ends: its connections wait for the next ztunnel', { pod: nameOf(place) })
         return
       }
-      this.#pods.set(place.uid, { state: 'captured', captured, wanted: undefined })
-      this.#options.started.add(1)
-      log.info(redirect ? 'pod captured' : 'workload served', { pod: nameOf(place) })
+      await captured.redirection?.install()
     } catch (error) {
-      this.#pods.set(place.uid, { state: 'pending', wanted: place })
-      log.error(`${redirect ? 'pod not captured' : 'workload not served'}, trying again in 5 s`, {
-        pod: nameOf(place),
-        error: whyNotRedirected(error, place.netns),
-      })
+      if (before) this.#pods.set(place.uid, before)
+      else this.#pods.delete(place.uid)
+      await this.#end(captured)
+      captured.namespace.close()
+      throw error
     }
+    if (this.#isStopped) {
+      // It came too late. Taken away it could be missed: a successor may be capturing the same pod.
+      captured.namespace.close()
+      log.warn('pod redirected while ztunnel ends: its connections wait for the next ztunnel', { pod: nameOf(place) })
+      return
+    }
+    this.#pods.set(place.uid, { state: 'captured', captured, wanted: undefined })
+    this.#options.started.add(1)
+    log.info(redirect ? 'pod captured' : 'workload served', { pod: nameOf(place) })
   }
 
   /** A pod stays captured as it is, though it may be wanted elsewhere. */

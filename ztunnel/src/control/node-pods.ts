@@ -107,10 +107,10 @@ export class NodePods {
     return this.#pods.pending
   }
 
-  /** Captures the pods from now on. Throws ConfigError where they cannot be known. */
+  /** Captures the pods from now on. Throws ConfigError where they cannot be known, and another error where the only one of dedicated mode cannot be served. */
   async start(): Promise<void> {
     const { dedicatedPod } = this.#options.config
-    if (dedicatedPod) await this.#pods.change([{ ...dedicatedPod, uid: 'dedicated', netns: '/proc/self/ns/net' }], [])
+    if (dedicatedPod) await this.#pods.captureAlone({ ...dedicatedPod, uid: 'dedicated', netns: '/proc/self/ns/net' })
     else await blamedOn('LOCAL_PODS_PATH', () => this.#podsFile?.start())
   }
 
