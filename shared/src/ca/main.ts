@@ -38,6 +38,8 @@ async function run(config: CaConfig, opened: OpenedLog): Promise<void> {
   log.info('stopping', { signal })
   await server.close()
   await opened.flush()
+  // What the reader of the log did not take must not hold the process back.
+  process.exit()
 }
 
 try {

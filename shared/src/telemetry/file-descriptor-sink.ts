@@ -19,11 +19,14 @@ export type SendNow = (fd: number, bytes: Buffer) => number
 
 /**
  * Writes to a file descriptor that the process has (1, 2) and does not close it. A reader that went away is ignored. A socket is
- * written to by `sendNow`. Without it a thread of the pool waits for the reader, and the process cannot end before: the mode of a
- * socket is shared with all who have it, and each child process that is started makes it blocking again.
+ * written to by `sendNow`, or without that by Node's stream of it, for a process that starts no others: the mode of a socket is
+ * shared with all who have it, each child process that is started makes it blocking again, and whoever writes to it then waits for
+ * its reader.
  */
 export function fileDescriptorSink(fd: number, clock: Clock, sendNow?: SendNow): LineSink {
   const kind = fstatSync(fd)
+  const stream = kind.isSocket() && !sendNow ? STREAMS[fd]?.() : undefined
+  if (stream) return streamSink(stream, fd)
   const writeNow = kind.isSocket() && sendNow ? (bytes: Buffer) => sendNow(fd, bytes) : pipeWriter(fd, kind)
   let attempts = LAST_ATTEMPTS
   /** What did not fit into it. */
@@ -47,6 +50,26 @@ export function fileDescriptorSink(fd: number, clock: Clock, sendNow?: SendNow):
       const last = writeNow ?? ((bytes) => writeSync(fd, bytes))
       for (const bytes of [waiting, Buffer.from(text, 'latin1')]) attempts = writeLast(last, bytes, attempts)
       waiting = NOTHING
+    },
+  }
+}
+
+/** Asked for when needed only: each makes its socket non-blocking. */
+const STREAMS: Readonly<Record<number, (() => NodeJS.WriteStream) | undefined>> = {
+  1: () => process.stdout,
+  2: () => process.stderr,
+}
+
+/** A write that the socket does not take at once waits in the event loop, not in a thread; the process may end all the same. */
+function streamSink(stream: NodeJS.WriteStream, fd: number): LineSink {
+  stream.on('error', () => {}) // a reader that went away
+  return {
+    maxWriteBytes: PIPE_BYTES,
+    write: (text, done) => void stream.write(text, 'latin1', () => done()),
+    writeSync(text) {
+      // Of a line that is half written nobody knows how much is, and nothing fits behind it.
+      if (stream.writableLength === 0)
+        writeLast((bytes) => writeSync(fd, bytes), Buffer.from(text, 'latin1'), LAST_ATTEMPTS)
     },
   }
 }

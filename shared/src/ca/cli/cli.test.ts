@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { splitPem } from '../../certificates/index.ts'
@@ -273,4 +274,23 @@ void t.test('the program: serves, reloads, ends at SIGTERM, and keeps its root',
   t.equal((await fetchFrom(address)).length, 2, 'the bundle is handed out whole')
   third.child.kill('SIGTERM')
   t.equal(await third.ended, 0)
+})
+
+void t.test('the program: ends in order though nobody reads its log', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const [authorizer, root] = [join(directory, 'authorizer.yaml'), join(directory, 'root.pem')]
+  await writeFile(authorizer, 'nodes: []')
+  const words = ['--authorizer', authorizer, '--listen', '127.0.0.1:0', '--write-root', root, '--state-dir', directory]
+  // The socket is full before the first line.
+  const script = 'dd if=/dev/zero bs=1 count=1000000 >&2 & sleep 1; exec "$@"'
+  const child = spawn('sh', ['-c', script, 'sh', process.execPath, MAIN, ...words], { stdio: 'pipe' })
+  t.teardown(() => {
+    child.kill('SIGKILL')
+    child.stderr.destroy()
+  })
+  await eventually(async () => (await readFile(root, 'utf8').catch(() => '')) !== '')
+  // It listens, and says so, when the root is written.
+  await setTimeout(500)
+  child.kill('SIGTERM')
+  t.same(await once(child, 'exit'), [0, null])
 })
