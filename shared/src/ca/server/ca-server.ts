@@ -65,6 +65,11 @@ const DEFAULT_LIMITS: CaServerLimits = {
   maxConnectionAgeMs: 600_000,
 }
 const MAX_CONNECTION_AGE_GRACE_MS = 30_000
+/**
+ * A call's headers, as HTTP/2 counts them (32 octets for each, RFC 9113 section 6.5.2): room for the longest token and for what a
+ * ztunnel sends beside it. Those of a call that has ended stay in memory, outside of V8's heap, until V8 collects, which it does late.
+ */
+const MAX_HEADER_BYTES = 20 * 1024
 /** Of HTTP/2 state per connection, in MB, as Node counts it. */
 const MAX_SESSION_MEMORY_MB = 10
 /** Calls under way get this long to end when the server closes. */
@@ -124,7 +129,10 @@ class GrpcCaServer implements CaServer {
       log,
       onRenewed: (context) => credentials.replace(context),
     })
-    const credentials = new RenewableCredentials(serving.context())
+    const credentials = new RenewableCredentials(serving.context(), {
+      maxConcurrentStreams: limits.maxCallsPerConnection,
+      maxHeaderListSize: MAX_HEADER_BYTES,
+    })
     const connections = new CallerConnections({
       max: limits.maxConnections,
       maxRefusals: limits.maxRefusalsPerConnection,
@@ -174,7 +182,6 @@ function newGrpcServer(limits: CaServerLimits, gate: ServerInterceptor): Server 
   return new Server({
     interceptors: [gate],
     'grpc.max_receive_message_length': limits.maxRequestBytes,
-    'grpc.max_concurrent_streams': limits.maxCallsPerConnection,
     'grpc.max_connection_idle_ms': limits.maxConnectionIdleMs,
     'grpc.max_connection_age_ms': limits.maxConnectionAgeMs,
     'grpc.max_connection_age_grace_ms': MAX_CONNECTION_AGE_GRACE_MS,

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
-import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
+import { connect as connectHttp2, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import t from 'tap'
@@ -92,6 +92,19 @@ void t.test('without a token that is known nothing of a message is waited for', 
     t.equal(await statusOf(stream), '16')
   }
   t.same(authorizer.seen, [])
+})
+
+void t.test('headers have room for the longest token, and no more', async (t) => {
+  const { server } = await startCa(t, new TestSource(materialOf(root)))
+  const session = open(t, server.address.port)
+  // What the server says counts from when it was heard.
+  await once(session, 'remoteSettings')
+  t.match(session.remoteSettings, { maxHeaderListSize: 20_480, maxConcurrentStreams: 16 })
+  t.equal(await statusOf(begin(session, 'x'.repeat(16_384))), '16')
+  const large = begin(session, 'x'.repeat(20_480))
+  t.equal(await statusOf(large), undefined)
+  t.equal(large.rstCode, constants.NGHTTP2_ENHANCE_YOUR_CALM)
+  t.equal(await statusOf(begin(session, 'a-guess')), '16', 'the connection goes on')
 })
 
 void t.test('a message that does not come holds its place for five seconds', async (t) => {
