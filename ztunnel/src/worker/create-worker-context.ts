@@ -8,6 +8,7 @@ import { PolicySet } from '@ambit/shared/policy'
 import { createConnectionRecorder, type MetricRegistry, type ScopedLog } from '@ambit/shared/telemetry'
 import type { WorkerConfig } from '../config/index.ts'
 import { socketNames } from '../linux/index.ts'
+import { DescriptorReserve, maxDescriptors } from './descriptor-reserve.ts'
 import { Handshakes } from './handshakes.ts'
 import { hboneLimits } from './hbone-limits.ts'
 import { Identities } from './identities.ts'
@@ -48,6 +49,7 @@ export async function createWorkerContext(
     leftovers: new Leftovers({ clock }),
     heldMemory: new HeldMemory(config.maxHeldMemoryBytes),
     handshakes: new Handshakes(),
+    descriptors: new DescriptorReserve({ max: maxDescriptors(), clock, log }),
     crl,
     recheck: new Recheck({ clock, soon: setImmediate }),
     waitingClients: new WaitingClients(clock),

@@ -1,9 +1,10 @@
+import { closeSync } from 'node:fs'
 import type { CancelSignal } from '@ambit/shared/cancellation'
 import { messageOf } from '@ambit/shared/errors'
 import { IoError, type TcpEnd } from '@ambit/shared/io'
 import { familyOf, formatSocketAddress, isLinkLocal, isLoopback, type SocketAddress } from '@ambit/shared/ip'
 import type { WorkerConfig } from '../config/index.ts'
-import { FOREIGN_SOURCE, hasPortWindows, PORT_WINDOWS, prepareTcp } from '../linux/index.ts'
+import { FOREIGN_SOURCE, hasPortWindows, PORT_WINDOWS, prepareTcp, SystemCallError } from '../linux/index.ts'
 import { ConnectionFailure } from './connection-failure.ts'
 import type { PodProxy } from './pod-proxy.ts'
 
@@ -59,7 +60,7 @@ function lacksPort(error: unknown): boolean {
 
 /** Within one of the PORT_WINDOWS where one is given. */
 function connectOnce(proxy: PodProxy, to: SocketAddress, options: DialOptions, portWindow?: number): Promise<TcpEnd> {
-  const { config, io } = proxy.context
+  const { config, descriptors, io } = proxy.context
   const { zone } = options
   if (zone !== undefined && io.name === 'stream') {
     return Promise.reject(new IoError('other', `${to.address}: AMBIT_IO=stream cannot dial link-local addresses`))
@@ -78,6 +79,10 @@ function connectOnce(proxy: PodProxy, to: SocketAddress, options: DialOptions, p
     keepAlive,
     userTimeoutMs,
   })
+  if (descriptors.isTouchedBy(fd)) {
+    closeSync(fd)
+    throw new SystemCallError('socket', 'EMFILE')
+  }
   const how = { timeoutMs: DIAL_TIMEOUT_MS, ...(options.signal ? { signal: options.signal } : {}) }
   if (zone === undefined) return io.connect(fd, to, how)
   // libuv looks the zone up where the thread is, so this begins in the pod; the public byte path begins later, at home.

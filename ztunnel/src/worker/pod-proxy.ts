@@ -101,7 +101,10 @@ export class PodProxy {
     if (role !== 'outbound') this.#originalSource = transparent
     this.#listeners.set(
       role,
-      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => this.#whileBusy(serve(this, end))),
+      this.context.io.listen(handle, LISTEN_BACKLOG, (end) => {
+        if (this.context.descriptors.isTouchedBy(end.fd)) end.destroy(true)
+        else this.#whileBusy(serve(this, end))
+      }),
     )
   }
 

@@ -7,6 +7,7 @@ import type { Mesh } from '@ambit/shared/mesh'
 import type { PolicySet } from '@ambit/shared/policy'
 import type { ConnectionRecorder, ScopedLog } from '@ambit/shared/telemetry'
 import type { WorkerConfig } from '../config/index.ts'
+import type { DescriptorReserve } from './descriptor-reserve.ts'
 import type { Handshakes } from './handshakes.ts'
 import type { Identities } from './identities.ts'
 import type { Recheck } from './recheck.ts'
@@ -29,6 +30,7 @@ export interface WorkerContext {
   readonly leftovers: Leftovers
   readonly heldMemory: HeldMemory
   readonly handshakes: Handshakes
+  readonly descriptors: DescriptorReserve
   readonly crl: () => CrlSet | undefined
   readonly recheck: Recheck
   readonly waitingClients: WaitingClients
