@@ -168,7 +168,7 @@ void t.test('the program: help, wrong options and what keeps it from running', a
   t.match(broken.output(), /state has mode 0755/)
   t.match(
     broken.output(),
-    /authorizer.yaml cannot be used: line 2: give exactly one of token/,
+    /authorizer.yaml cannot be used: 2:5 nodes\[0\]: give exactly one of token/,
     'both are reported together',
   )
 
