@@ -62,8 +62,8 @@ async function profile(): Promise<string> {
   say('building two nodes …')
   mesh = await TestMesh.create()
   mesh.logsToFiles = true
-  const [a, b] = [await mesh.addNode('a'), await mesh.addNode('b')]
-  const [client, server] = [await mesh.addPod(a, 'client'), await mesh.addPod(b, 'server')]
+  const [a, b] = [await mesh.node('a'), await mesh.node('b')]
+  const [client, server] = [await a.pod('client'), await b.pod('server')]
   startApplications(mesh, server)
   await mesh.startCa()
   const [profiled, other] = values.side === 'client' ? [a, b] : [b, a]

@@ -19,13 +19,13 @@ export interface Stage {
 /** Builds everything on `mesh`; whoever made that closes it. `envoy` is the program, where it is to be measured. */
 export async function buildStage(mesh: TestMesh, envoy: string | undefined): Promise<Stage> {
   mesh.logsToFiles = true
-  const a = await mesh.addNode('a')
-  const b = await mesh.addNode('b')
+  const a = await mesh.node('a')
+  const b = await mesh.node('b')
   const outside = {
-    client: await mesh.addPod(a, 'plain-client', { protocol: 'TCP' }),
-    server: await plainServer(mesh, b),
+    client: await a.pod('plain-client', { protocol: 'TCP' }),
+    server: await b.pod('plain-server', { protocol: 'TCP' }),
   }
-  const inMesh = { client: await mesh.addPod(a, 'client'), server: await mesh.addPod(b, 'server') }
+  const inMesh = { client: await a.pod('client'), server: await b.pod('server') }
   for (const pod of mesh.pods) await widenPorts(pod)
   for (const place of [a, b, ...mesh.pods]) await sameCongestionControl(place)
   for (const server of [outside.server, inMesh.server]) startApplications(mesh, server)
@@ -41,7 +41,7 @@ export async function buildStage(mesh: TestMesh, envoy: string | undefined): Pro
   mesh.environment['LOG_FORMAT'] = 'plain'
   await mesh.up()
 
-  const baselines = [tcp(mesh, a, outside), http2(mesh, a, b, outside)]
+  const baselines = [tcp(a, outside), http2(mesh, a, b, outside)]
   if (envoy !== undefined) baselines.push(envoys(mesh, a, b, outside, envoy))
   const variants: Variant[] = [
     { name: 'direct', client: outside.client, host: outside.server.v4, port: same, proxies: () => [], nodes: 1 },
@@ -79,10 +79,6 @@ interface Ends {
   readonly server: Pod
 }
 
-function plainServer(mesh: TestMesh, node: TestNode): Promise<Pod> {
-  return mesh.addPod(node, 'plain-server', { protocol: 'TCP' })
-}
-
 function same(application: number): number {
   return application
 }
@@ -109,9 +105,9 @@ function moved(offset: number): string[] {
   return APPLICATION_PORTS.map((port) => `${port + offset}:${port}`)
 }
 
-function tcp(mesh: TestMesh, a: TestNode, { client, server }: Ends): Variant {
+function tcp(a: TestNode, { client, server }: Ends): Variant {
   const words = [process.execPath, baseline('tcp'), a.v4, server.v4, ...moved(OFFSET.tcp)]
-  const proxy = mesh.startOn(a, 'tcp', words)
+  const proxy = a.start('tcp', words)
   return proxied('tcp', client, a, [proxy])
 }
 
@@ -121,8 +117,8 @@ function http2(mesh: TestMesh, a: TestNode, b: TestNode, { client, server }: End
   const program = [process.execPath, baseline('http2')]
   const peer = `${b.v4}:${PEER_PORT.http2}`
   return proxied('http2', client, a, [
-    mesh.startOn(b, 'http2 server', [...program, 'server', b.v4, String(PEER_PORT.http2)], env),
-    mesh.startOn(a, 'http2 client', [...program, 'client', a.v4, peer, server.v4, ...moved(OFFSET.http2)], env),
+    b.start('http2 server', [...program, 'server', b.v4, String(PEER_PORT.http2)], env),
+    a.start('http2 client', [...program, 'client', a.v4, peer, server.v4, ...moved(OFFSET.http2)], env),
   ])
 }
 
@@ -134,7 +130,7 @@ function envoys(mesh: TestMesh, a: TestNode, b: TestNode, { client, server }: En
     const file = mesh.files.write(`envoy-${node.name}.json`, JSON.stringify(config))
     // Two workers, as Istio's ztunnel has by default.
     const flags = ['--concurrency', '2', '--disable-hot-restart', '--log-level', 'error']
-    return mesh.startOn(node, 'envoy', [program, '-c', file, ...flags])
+    return node.start('envoy', [program, '-c', file, ...flags])
   }
   const targets = { targetHost: server.v4, targets: APPLICATION_PORTS }
   return proxied('envoy', client, a, [

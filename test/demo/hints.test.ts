@@ -8,10 +8,10 @@ import { startNginx } from './programs.ts'
 void t.test('the hints', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const a = await mesh.addNode('a')
-    const b = await mesh.addNode('b')
-    await mesh.addPod(a, 'shop')
-    startNginx(mesh, await mesh.addPod(b, 'orders'))
+    const a = await mesh.node('a')
+    const b = await mesh.node('b')
+    await a.pod('shop')
+    startNginx(mesh, await b.pod('orders'))
     await mesh.up()
     const typed = (what: string): string[] => {
       return ['sh', '-c', new RegExp(`^  ${what} +(ip netns exec .*)`, 'm').exec(hints(mesh))?.[1] ?? 'false']

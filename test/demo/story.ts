@@ -36,12 +36,12 @@ const LOAD = { perSecond: 150, seconds: 3 }
 export async function assemble(mesh: TestMesh): Promise<Cast> {
   mesh.environment['SECRET_TTL'] = CERTIFICATE_LIFE
   mesh.environment['TERMINATION_GRACE_PERIOD_SECONDS'] = '4'
-  const a = await mesh.addNode('a')
-  const b = await mesh.addNode('b')
-  const shop = await mesh.addPod(a, 'shop')
-  const intruder = await mesh.addPod(a, 'intruder')
-  const orders = await mesh.addPod(b, 'orders')
-  const store = await mesh.addPod(b, 'store')
+  const a = await mesh.node('a')
+  const b = await mesh.node('b')
+  const shop = await a.pod('shop')
+  const intruder = await a.pod('intruder')
+  const orders = await b.pod('orders')
+  const store = await b.pod('store')
   const nginx = startNginx(mesh, orders)
   await startGreeter(orders).says(/listening/)
   await startRedis(store).says(/eady to accept/)

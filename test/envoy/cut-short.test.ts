@@ -15,9 +15,9 @@ t.setTimeout(60_000)
 void t.test('what Envoy cuts short does not look complete', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const node = await mesh.addNode('a')
-    const client = await mesh.addPod(node, 'client')
-    const server = await mesh.addPod(node, 'server', { protocol: 'TCP' })
+    const node = await mesh.node('a')
+    const client = await node.pod('client')
+    const server = await node.pod('server', { protocol: 'TCP' })
     server.record['protocol'] = 'HBONE'
     mesh.environment['HTTP2_STREAM_WINDOW_SIZE'] = String(WINDOW)
     const application = await Talker.start(server)

@@ -50,9 +50,9 @@ function only(identity: string): Readonly<Record<string, unknown>> {
 void t.test('Envoy as client', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const node = await mesh.addNode('a')
-    const foreign = await mesh.addPod(node, 'foreign', { protocol: 'TCP' })
-    const server = await mesh.addPod(node, 'server', { policies: ['default/friends'] })
+    const node = await mesh.node('a')
+    const foreign = await node.pod('foreign', { protocol: 'TCP' })
+    const server = await node.pod('server', { policies: ['default/friends'] })
     mesh.policies.push(only(foreign.identity))
     const application = await Talker.start(server)
     await application.listen(ECHO_PORT, { echo: true })

@@ -32,12 +32,12 @@ t.setTimeout(90_000)
 void t.test('Envoy as server', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const node = await mesh.addNode('a')
-    const client = await mesh.addPod(node, 'client')
-    const other = await mesh.addPod(node, 'other')
-    const server = await mesh.addPod(node, 'server', { protocol: 'TCP' })
-    const brief = await mesh.addPod(node, 'brief', { protocol: 'TCP' })
-    const impostor = await mesh.addPod(node, 'impostor', { protocol: 'TCP' })
+    const node = await mesh.node('a')
+    const client = await node.pod('client')
+    const other = await node.pod('other')
+    const server = await node.pod('server', { protocol: 'TCP' })
+    const brief = await node.pod('brief', { protocol: 'TCP' })
+    const impostor = await node.pod('impostor', { protocol: 'TCP' })
     // No ztunnel takes them in, and yet they are to be spoken to by HBONE.
     for (const pod of [server, brief, impostor]) pod.record['protocol'] = 'HBONE'
     const application = await Talker.start(server)

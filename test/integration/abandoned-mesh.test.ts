@@ -7,7 +7,7 @@ const STUBBORN = ['sh', '-c', 'trap "" TERM; sleep 600 & sleep 600']
 
 void t.test('abandoned while a ztunnel starts', async (t) => {
   const mesh = await TestMesh.create()
-  const node = await mesh.addNode('a')
+  const node = await mesh.node('a')
   const refused = t.rejects(mesh.startZtunnel(node, {}, { under: STUBBORN }), /ztunnel a ended/)
   t.same(await mesh.abandon(), [])
   await refused

@@ -17,10 +17,10 @@ const NEVER = '0'
 void t.test('answers of the application', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const client = await mesh.addPod(await mesh.addNode('a'), 'client')
-    const b = await mesh.addNode('b')
-    const neighbour = await mesh.addPod(b, 'neighbour', { protocol: 'TCP' })
-    const server = await mesh.addPod(b, 'server', { services: { [SERVICE]: { [REDIS_PORT]: REDIS_PORT } } })
+    const client = await (await mesh.node('a')).pod('client')
+    const b = await mesh.node('b')
+    const neighbour = await b.pod('neighbour', { protocol: 'TCP' })
+    const server = await b.pod('server', { services: { [SERVICE]: { [REDIS_PORT]: REDIS_PORT } } })
     mesh.services.push({
       name: 'itself',
       namespace: 'default',

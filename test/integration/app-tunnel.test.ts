@@ -13,9 +13,9 @@ t.setTimeout(90_000)
 void t.test('an application behind a tunnel of its own', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const [a, b] = [await mesh.addNode('a'), await mesh.addNode('b')]
-    const client = await mesh.addPod(a, 'client')
-    const gateway = await mesh.addPod(b, 'gateway')
+    const [a, b] = [await mesh.node('a'), await mesh.node('b')]
+    const client = await a.pod('client')
+    const gateway = await b.pod('gateway')
     gateway.record['applicationTunnel'] = { protocol: 'PROXY', port: TUNNEL_PORT }
     startNginx(
       mesh,

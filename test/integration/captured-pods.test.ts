@@ -39,7 +39,7 @@ void t.test('capturing pods', async (t) => {
   await primeThreadPool()
   const io = await selectIo({ log: silentLog })
   const mesh = await TestMesh.create()
-  const node = await mesh.addNode('a')
+  const node = await mesh.node('a')
   const nft = await unwillingNft(mesh.files)
   process.env['PATH'] = nft.path
 
@@ -88,7 +88,7 @@ void t.test('capturing pods', async (t) => {
 
   try {
     await t.test('a namespace belongs to one pod', async (t) => {
-      const pod = await mesh.addPod(node, 'shared')
+      const pod = await node.pod('shared')
       const before = await networkOf(pod.place.namespace)
       const { pods, clock, errors } = capturing(t)
       await pods.change([placeOf(pod)], [])
@@ -137,7 +137,7 @@ void t.test('capturing pods', async (t) => {
     })
 
     await t.test('who accepts applications asks whether they live; tunnels do that themselves', async (t) => {
-      const pod = await mesh.addPod(node, 'kept')
+      const pod = await node.pod('kept')
       const { pods } = capturing(t)
       nft.obey()
       await pods.change([placeOf(pod)], [])
@@ -155,7 +155,7 @@ void t.test('capturing pods', async (t) => {
     })
 
     await t.test('listeners that cannot be handed over are closed, and the pod is tried again', async (t) => {
-      const pod = await mesh.addPod(node, 'unheard')
+      const pod = await node.pod('unheard')
       let isBroken = true
       const { pods, clock } = capturing(t, new Map(), {
         onListening: () => {
@@ -174,7 +174,7 @@ void t.test('capturing pods', async (t) => {
     })
 
     await t.test('while its connections end a pod is as it was before the try, or still redirected', async (t) => {
-      const pod = await mesh.addPod(node, 'ending')
+      const pod = await node.pod('ending')
       const seen: string[] = []
       let isBroken = true
       const see = (when: string): void => {
@@ -214,7 +214,7 @@ void t.test('capturing pods', async (t) => {
     })
 
     await t.test('where lo is down in a pod the log says so, and what to do', async (t) => {
-      const pod = await mesh.addPod(node, 'down')
+      const pod = await node.pod('down')
       await pod.must(['ip', 'link', 'set', 'lo', 'down'])
       const { pods, clock, errors } = capturing(t)
       nft.obey()
@@ -228,9 +228,9 @@ void t.test('capturing pods', async (t) => {
     })
 
     await t.test('a try that falls due during a change does not undo it', async (t) => {
-      const leaving = await mesh.addPod(node, 'leaving')
-      const moving = await mesh.addPod(node, 'moving')
-      const elsewhere = await mesh.addPod(node, 'elsewhere')
+      const leaving = await node.pod('leaving')
+      const moving = await node.pod('moving')
+      const elsewhere = await node.pod('elsewhere')
       const before = await networkOf(leaving.place.namespace)
       const { pods, clock } = capturing(t)
       nft.refuse()
@@ -256,8 +256,8 @@ void t.test('capturing pods', async (t) => {
     })
 
     await t.test('a pod stays captured where it was until its new namespace can be opened', async (t) => {
-      const pod = await mesh.addPod(node, 'staying')
-      const next = await mesh.addPod(node, 'next')
+      const pod = await node.pod('staying')
+      const next = await node.pod('next')
       const before = await networkOf(pod.place.namespace)
       const { pods, clock, errors } = capturing(t)
       nft.obey()
@@ -293,7 +293,7 @@ void t.test('capturing pods', async (t) => {
     })
 
     await t.test('who has ended captures nobody, also where it had begun', async (t) => {
-      const [begun, waiting] = [await mesh.addPod(node, 'begun'), await mesh.addPod(node, 'waiting')]
+      const [begun, waiting] = [await node.pod('begun'), await node.pod('waiting')]
       const before = await networkOf(begun.place.namespace)
       const probes = new PodProbes({
         node: NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`),

@@ -13,9 +13,9 @@ const [FIRST, LAST] = [600, 1_023]
 void t.test('ports of a client', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const client = await mesh.addPod(await mesh.addNode('a'), 'client')
-    const b = await mesh.addNode('b')
-    const servers = [await mesh.addPod(b, 'one'), await mesh.addPod(b, 'other')]
+    const client = await (await mesh.node('a')).pod('client')
+    const b = await mesh.node('b')
+    const servers = [await b.pod('one'), await b.pod('other')]
     for (const server of servers) {
       const talker = await Talker.start(server)
       for (const port of [PORT, OTHER_PORT]) await talker.listen(port, { echo: true })

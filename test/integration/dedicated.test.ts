@@ -32,14 +32,14 @@ const ROUTES = [
 void t.test('dedicated mode', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const a = await mesh.addNode('a')
-    const b = await mesh.addNode('b')
-    const alone = await mesh.addPod(a, 'alone')
-    const shared = await mesh.addPod(a, 'shared')
-    const server = await mesh.addPod(b, 'server')
-    const lonely = await mesh.addPod(b, 'lonely')
-    const seeing = await mesh.addPod(b, 'seeing')
-    const weak = await mesh.addPod(b, 'weak')
+    const a = await mesh.node('a')
+    const b = await mesh.node('b')
+    const alone = await a.pod('alone')
+    const shared = await a.pod('shared')
+    const server = await b.pod('server')
+    const lonely = await b.pod('lonely')
+    const seeing = await b.pod('seeing')
+    const weak = await b.pod('weak')
     for (const pod of [server, lonely, seeing, weak]) startNginx(mesh, pod)
     mesh.dedicated.push(alone, lonely, seeing, weak)
     for (const pod of mesh.dedicated) pod.record['protocol'] = 'HBONE'

@@ -49,10 +49,10 @@ async function ask(
 void t.test('foreign peers in a mesh', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const node = await mesh.addNode('a')
-    const client = await mesh.addPod(node, 'client')
-    const foreign = await mesh.addPod(node, 'foreign', { protocol: 'TCP' })
-    const server = await mesh.addPod(node, 'server', { policies: ['default/not-mallory'] })
+    const node = await mesh.node('a')
+    const client = await node.pod('client')
+    const foreign = await node.pod('foreign', { protocol: 'TCP' })
+    const server = await node.pod('server', { policies: ['default/not-mallory'] })
     mesh.policies.push({
       name: 'not-mallory',
       namespace: 'default',
@@ -224,7 +224,7 @@ void t.test('foreign peers in a mesh', async (t) => {
     })
 
     await t.test('a server with another name gets no bytes', async (t) => {
-      const stranger = await mesh.addPod(node, 'stranger', { protocol: 'TCP' })
+      const stranger = await node.pod('stranger', { protocol: 'TCP' })
       stranger.record['protocol'] = 'HBONE'
       mesh.save()
       await eventually('the stranger is known', async () => {

@@ -16,10 +16,10 @@ t.setTimeout(90_000)
 void t.test('held memory', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const [a, b] = [await mesh.addNode('a'), await mesh.addNode('b')]
-    const client = await mesh.addPod(a, 'client')
-    const hanging = await mesh.addPod(b, 'hanging')
-    const server = await mesh.addPod(b, 'server')
+    const [a, b] = [await mesh.node('a'), await mesh.node('b')]
+    const client = await a.pod('client')
+    const hanging = await b.pod('hanging')
+    const server = await b.pod('server')
     const [here, deaf, there] = await Promise.all([client, hanging, server].map((pod) => Talker.start(pod)))
     if (!here || !deaf || !there) throw new Error('a talker is missing')
     await Promise.all([deaf.listen(PORT), there.listen(PORT, { echo: true })])

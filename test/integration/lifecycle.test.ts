@@ -197,7 +197,7 @@ void t.test('readiness, pods and drain', async (t) => {
     // Long enough for what must happen before the deadline, on a busy machine too.
     mesh.environment['TERMINATION_GRACE_PERIOD_SECONDS'] = '10'
     const { a, b, client, server } = await twoNodes(mesh)
-    const other = await mesh.addPod(b, 'other')
+    const other = await b.pod('other')
     const talker = await Talker.start(client)
     await (await Talker.start(other)).listen(ECHO_PORT, { echo: true })
     await mesh.up()
@@ -261,7 +261,7 @@ void t.test('readiness, pods and drain', async (t) => {
 
     await t.test('pods come at run time: one again, one that is new', async (t) => {
       await mesh.enrol([server])
-      const fresh = await mesh.addPod(b, 'fresh')
+      const fresh = await b.pod('fresh')
       startNginx(mesh, fresh)
       await mesh.enrol([fresh])
       for (const pod of [server, fresh]) {

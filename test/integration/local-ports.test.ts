@@ -9,7 +9,7 @@ void t.test('local ports that are used up', async (t) => {
   const mesh = await TestMesh.create()
   try {
     const { a, b, client, server } = await twoNodes(mesh)
-    const other = await mesh.addPod(a, 'other')
+    const other = await a.pod('other')
     await mesh.up()
     const [here, there] = [await Talker.start(client), await Talker.start(other)]
     await server.must(['sh', '-c', 'echo 40000 40004 > /proc/sys/net/ipv4/ip_local_port_range'])

@@ -55,7 +55,7 @@ export class NamedServices {
     { protocol = 'TCP', addresses = ownAddresses }: Endpoint = {},
   ): Promise<Pod> {
     const services = { [`default/${service}.example`]: { 80: WEB_PORT } }
-    const pod = await this.#mesh.addPod(this.#node, name, { services, protocol })
+    const pod = await this.#node.pod(name, { services, protocol })
     Object.assign(pod.record, { workloadIps: [], hostname: nameIn(name) })
     startNginx(this.#mesh, pod)
     if (addresses === 'silence') this.#zone.push(`--server=/${nameIn(name)}/${NOBODY}`)
@@ -70,7 +70,7 @@ export class NamedServices {
 
   /** Starts the name server of the zone on a node's own loopback, where nobody comes to from a pod. */
   async serve(node: TestNode): Promise<NameServer> {
-    const dns = this.#mesh.startOn(node, 'dnsmasq', [
+    const dns = node.start('dnsmasq', [
       'dnsmasq',
       '--no-daemon',
       '--no-resolv',

@@ -18,10 +18,10 @@ t.setTimeout(90_000)
 void t.test('names instead of addresses', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const a = await mesh.addNode('a')
-    const b = await mesh.addNode('b')
-    const client = await mesh.addPod(a, 'client')
-    const passing = await mesh.addPod(a, 'passing')
+    const a = await mesh.node('a')
+    const b = await mesh.node('b')
+    const client = await a.pod('client')
+    const passing = await a.pod('passing')
     const names = new NamedServices(mesh, b)
 
     const external = await names.single('external')

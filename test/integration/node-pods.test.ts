@@ -32,7 +32,7 @@ void t.test('workers get the listeners of a pod; its redirection goes when they 
   await primeThreadPool()
   const mesh = await TestMesh.create()
   try {
-    const pod = await mesh.addPod(await mesh.addNode('a'), 'pod')
+    const pod = await (await mesh.node('a')).pod('pod')
     const file = mesh.files.path('node-pods.yaml')
     const write = (text: string): void => renameSync(mesh.files.write('node-pods.new', text), file)
     const before = await networkOf(pod.place.namespace)

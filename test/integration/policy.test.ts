@@ -23,13 +23,13 @@ function policy(name: string, fields: Readonly<Record<string, unknown>>, match?:
 void t.test('policy', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const a = await mesh.addNode('a')
-    const b = await mesh.addNode('b')
-    const shop = await mesh.addPod(a, 'shop')
-    const batch = await mesh.addPod(a, 'batch', { namespace: 'jobs' })
-    const outsider = await mesh.addPod(a, 'outsider', { protocol: 'TCP' })
-    const orders = await mesh.addPod(b, 'orders')
-    const stock = await mesh.addPod(b, 'stock', { namespace: 'back' })
+    const a = await mesh.node('a')
+    const b = await mesh.node('b')
+    const shop = await a.pod('shop')
+    const batch = await a.pod('batch', { namespace: 'jobs' })
+    const outsider = await a.pod('outsider', { protocol: 'TCP' })
+    const orders = await b.pod('orders')
+    const stock = await b.pod('stock', { namespace: 'back' })
     const clients = new Map<Pod, Talker>()
     for (const pod of [shop, batch, outsider]) clients.set(pod, await Talker.start(pod))
     for (const pod of [orders, stock]) {

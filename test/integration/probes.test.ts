@@ -17,9 +17,9 @@ void t.test('probes', async (t) => {
   const mesh = await TestMesh.create()
   try {
     mesh.environment['AMBIT_DRIFT_INTERVAL'] = '300ms'
-    const a = await mesh.addNode('a')
-    const pod = await mesh.addPod(a, 'pod')
-    const other = await mesh.addPod(a, 'other')
+    const a = await mesh.node('a')
+    const pod = await a.pod('pod')
+    const other = await a.pod('other')
     const outside = mesh.start('mirror', [process.execPath, '-e', MIRROR])
     const application = pod.start('mirror', [process.execPath, '-e', MIRROR])
     await eventually('both listen', () => [outside, application].every(({ output }) => output.includes('listening')))

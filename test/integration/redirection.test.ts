@@ -10,10 +10,10 @@ t.setTimeout(120_000)
 void t.test('redirection', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const a = await mesh.addNode('a')
-    const b = await mesh.addNode('b')
-    const client = await mesh.addPod(a, 'client')
-    const server = await mesh.addPod(b, 'server')
+    const a = await mesh.node('a')
+    const b = await mesh.node('b')
+    const client = await a.pod('client')
+    const server = await b.pod('server')
     startNginx(mesh, server)
     startRedis(server)
     const before = await Promise.all([networkOf(server.place.namespace), networkOf(b.place.namespace)])
@@ -111,7 +111,7 @@ void t.test('redirection', async (t) => {
     await t.test('a pod that was captured and released leaves no descriptor', async (t) => {
       // The pod above was taken and released already: what is opened once and kept, such as the way to the CA, is open.
       const before = await b.proxy.descriptors()
-      const pods = await Promise.all(['one', 'two', 'three'].map((name) => mesh.addPod(b, name)))
+      const pods = await Promise.all(['one', 'two', 'three'].map((name) => b.pod(name)))
       for (let round = 0; round < 2; round++) {
         await mesh.enrol([server, ...pods])
         const during = await b.proxy.descriptors()
@@ -131,7 +131,7 @@ void t.test('redirection', async (t) => {
     })
 
     await t.test('where no ztunnel runs a pod is freed by hand, as the README says', async (t) => {
-      const other = await mesh.addPod(b, 'other')
+      const other = await b.pod('other')
       await mesh.enrol([server, other])
       t.equal(await b.proxy.stop(), 0)
       t.equal(await fromNode(a, server.v4), 'refused', 'nothing goes in the clear')

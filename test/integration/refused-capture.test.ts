@@ -14,10 +14,10 @@ void t.test('a capture that fails', async (t) => {
   try {
     const nft = await unwillingNft(mesh.files)
     mesh.environment['PATH'] = nft.path
-    const a = await mesh.addNode('a')
-    const client = await mesh.addPod(a, 'client')
+    const a = await mesh.node('a')
+    const client = await a.pod('client')
     await mesh.up()
-    const server = await mesh.addPod(a, 'server')
+    const server = await a.pod('server')
     startNginx(mesh, server)
     const before = await networkOf(server.place.namespace)
     const failures = (): number => a.proxy.program.output.split('"pod not captured, trying again in 5 s"').length - 1

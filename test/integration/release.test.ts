@@ -20,8 +20,8 @@ else require('net').createServer(pump).listen(${PORT}, '::', () => console.log('
 void t.test('letting go of a pod', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const client = await mesh.addPod(await mesh.addNode('a'), 'client')
-    const server = await mesh.addPod(await mesh.addNode('b'), 'server')
+    const client = await (await mesh.node('a')).pod('client')
+    const server = await (await mesh.node('b')).pod('server')
     const pump = server.start('pump', [process.execPath, '-e', PUMP])
     await says(pump, 'listening')
     await mesh.up()

@@ -16,18 +16,18 @@ t.setTimeout(90_000)
 void t.test('services of two nodes', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const a = await mesh.addNode('a')
-    const b = await mesh.addNode('b')
-    const client = await mesh.addPod(a, 'client')
+    const a = await mesh.node('a')
+    const b = await mesh.node('b')
+    const client = await a.pod('client')
     // Uses nothing before its story: it has no tunnels yet that it could use again.
-    const newcomer = await mesh.addPod(a, 'newcomer')
+    const newcomer = await a.pod('newcomer')
     client.record['locality'] = { region: 'west', zone: 'w1', subzone: '' }
     const services = { [SERVICE]: { 80: WEB_PORT } }
-    const near = await mesh.addPod(a, 'near', { services })
+    const near = await a.pod('near', { services })
     near.record['locality'] = { region: 'west', zone: 'w1', subzone: '' }
-    const east1 = await mesh.addPod(b, 'east1', { services })
-    const east2 = await mesh.addPod(b, 'east2', { services: { [SERVICE]: { 80: WEB_PORT, 81: WEB_PORT } } })
-    const west2 = await mesh.addPod(b, 'west2', { services })
+    const east1 = await b.pod('east1', { services })
+    const east2 = await b.pod('east2', { services: { [SERVICE]: { 80: WEB_PORT, 81: WEB_PORT } } })
+    const west2 = await b.pod('west2', { services })
     west2.record['locality'] = { region: 'west', zone: 'w2', subzone: '' }
     for (const pod of [east1, east2]) pod.record['locality'] = { region: 'east', zone: 'e1', subzone: '' }
     const servers = [near, east1, east2, west2]

@@ -14,11 +14,11 @@ t.setTimeout(90_000)
 void t.test('settings of a proxy', async (t) => {
   const mesh = await TestMesh.create()
   try {
-    const a = await mesh.addNode('a')
-    const b = await mesh.addNode('b')
-    const client = await mesh.addPod(a, 'client')
-    const server = await mesh.addPod(b, 'server')
-    const foreign = await mesh.addPod(a, 'foreign', { protocol: 'TCP' })
+    const a = await mesh.node('a')
+    const b = await mesh.node('b')
+    const client = await a.pod('client')
+    const server = await b.pod('server')
+    const foreign = await a.pod('foreign', { protocol: 'TCP' })
     mesh.policies.push({
       name: 'all',
       namespace: 'default',

@@ -14,10 +14,10 @@ export interface Cast {
 
 /** A client on one node, nginx and an echo server in a pod of the other. */
 export async function twoNodes(mesh: TestMesh): Promise<Cast> {
-  const a = await mesh.addNode('a')
-  const b = await mesh.addNode('b')
-  const client = await mesh.addPod(a, 'client')
-  const server = await mesh.addPod(b, 'server')
+  const a = await mesh.node('a')
+  const b = await mesh.node('b')
+  const client = await a.pod('client')
+  const server = await b.pod('server')
   const nginx = startNginx(mesh, server)
   await (await Talker.start(server)).listen(ECHO_PORT, { echo: true })
   await eventually('nginx answers', async () => (await server.curl('127.0.0.1', WEB_PORT)).ok || !nginx.isRunning)

@@ -78,7 +78,7 @@ void t.test('workers and successors', async (t) => {
     })
 
     await t.test('a pod that comes while a worker has no descriptor left is served when it has', async (t) => {
-      const late = await mesh.addPod(a, 'late')
+      const late = await a.pod('late')
       const talker = await Talker.start(client)
       talker.open('held', server.v4, ECHO_PORT)
       await talker.echoes('held', 'before')

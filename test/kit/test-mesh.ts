@@ -7,7 +7,7 @@ import { eventually } from './eventually.ts'
 import { Janitor } from './janitor.ts'
 import { MeshFiles, type Resource } from './mesh-files.ts'
 import { TestNode } from './node.ts'
-import { Pod, type PodOptions } from './pod.ts'
+import type { Pod } from './pod.ts'
 import { familyOf, inNetworks } from './processes.ts'
 import { Program } from './program.ts'
 import { namespacesOf, outlasting } from './remains.ts'
@@ -17,8 +17,6 @@ import { ZtunnelProcess } from './ztunnel-process.ts'
 
 const CA_MAIN = fileURLToPath(new URL('../../shared/src/ca/main.ts', import.meta.url))
 const CA_PORT = 15_012
-/** Pods of a node have the addresses .10, .11, … */
-const FIRST_POD = 10
 /** ztunnels that replace another one. */
 const FIRST_SUCCESSOR = 200
 
@@ -83,36 +81,22 @@ export class TestMesh {
     ]
   }
 
-  async addNode(name: string): Promise<TestNode> {
-    const node = new TestNode(name, { namespace: `${this.#prefix}-${name}`, index: this.nodes.size + 1 })
-    const others = [...this.nodes.values()].map(({ place }) => place)
+  /** A new node. */
+  async node(name: string): Promise<TestNode> {
+    const place = { namespace: `${this.#prefix}-${name}`, index: this.nodes.size + 1 }
+    const node = new TestNode(name, place, {
+      programs: this.#programs,
+      build: (work) => this.#build(work),
+    })
+    const others = [...this.nodes.values()].map((other) => other.place)
     this.nodes.set(name, node)
-    await this.#build(() => createNode(this.fabric, node.place, others))
+    await this.#build(() => createNode(this.fabric, place, others))
     return node
-  }
-
-  async addPod(node: TestNode, name: string, options: PodOptions = {}): Promise<Pod> {
-    const place = {
-      namespace: `${this.#prefix}-${node.name}-${name}`,
-      node: node.place,
-      index: FIRST_POD + node.pods.length,
-    }
-    const pod = new Pod(name, place, options, this.#programs)
-    node.pods.push(pod)
-    await this.#build(() => createPod(place))
-    return pod
   }
 
   /** A program of the fabric: neither on a node nor in a pod. */
   start(name: string, words: readonly string[]): Program {
     const program = new Program(name, [...inside(this.fabric), ...words])
-    this.#programs.push(program)
-    return program
-  }
-
-  /** A program on a node, outside of its pods. */
-  startOn(node: TestNode, name: string, words: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
-    const program = new Program(name, [...inside(node.place.namespace), ...words], { env })
     this.#programs.push(program)
     return program
   }

@@ -16,7 +16,7 @@ switch (what) {
     break
   case 'a process': {
     const mesh = await TestMesh.create()
-    const node = await mesh.addNode('a')
+    const node = await mesh.node('a')
     // Of no program of the kit, and not ended by SIGTERM.
     await must([...inside(node.place.namespace), 'sh', '-c', 'trap "" TERM; sleep 600 > /dev/null 2>&1 &'])
     process.stdout.write(`${JSON.stringify(await mesh.close())}\n`)
