@@ -24,6 +24,8 @@ export class CertificateEntry {
   timer: Timer | undefined
   /** Fetches in a row that brought no certificate with time left before its refresh. */
   fruitless = 0
+  /** Of these failures one was followed by a fetch sooner than the back-off says. */
+  isHastened = false
   /** For the first outcome. */
   readonly waiters = new Waiters<WorkloadCertificate>()
 

@@ -17,6 +17,10 @@ const DEFAULT_MAX_WAITERS_PER_IDENTITY = 10_000
 const DEFAULT_MAX_QUEUED_WARMUPS = 256
 /** Refreshes look at the clock at least this often, so that a step of the wall clock cannot make a refresh hours late. */
 const MAX_SLEEP_MS = 3_600_000
+/** From so many failures in a row on the wait is longer than HASTE_MS, and is cut short when the CA answers again. */
+const HASTENED_FAILURES = 3
+/** Within this time, spread so that they do not come all at once. */
+const HASTE_MS = 2_000
 /** Not even a CA that answers with used-up certificates is asked more often than this for one identity. */
 const MIN_RETRY_MS = 1_000
 
@@ -56,7 +60,7 @@ export interface CertificateState {
  * Keeps a current certificate for every identity in use. Fetched on first need, by priority and never twice at once for one
  * identity; replaced at half of its life; the last good one is served while the CA is down, until it has expired and could
  * still not be replaced. From then on, as long as there is none, callers get the last error at once and only the back-off asks
- * again. A certificate carries the roots of its own response, so a new root takes effect for an identity at its next refresh.
+ * again, soon where another identity gets its certificate. A certificate carries the roots of its own response, so a new root takes effect for an identity at its next refresh.
  *
  * Owns its timers and fetches until `close`. The fetcher must settle every fetch by itself, with a deadline.
  */
@@ -232,7 +236,9 @@ export class CertificateManager {
     const refreshAt = refreshAtMs(certificate, nowMs, random)
     if (refreshAt > nowMs) {
       entry.fruitless = 0
+      entry.isHastened = false
       this.#refreshAt(entry, refreshAt)
+      this.#hastenOthers()
     } else {
       // Due again at once: with a back-off, yet twice within the time that is left.
       entry.fruitless++
@@ -245,6 +251,20 @@ export class CertificateManager {
     }
     entry.setAvailable(certificate)
     this.#tell((listener) => listener.available(certificate))
+  }
+
+  /**
+   * The CA answers: what failed while it did not, need not sit out a wait of minutes. Once for each until it succeeds, so that
+   * what the CA refuses is not asked for again with every success of another.
+   */
+  #hastenOthers(): void {
+    const { random } = this.#options
+    for (const entry of this.#entries.values()) {
+      if (entry.fruitless < HASTENED_FAILURES || entry.isHastened || entry.timer === undefined) continue
+      entry.isHastened = true
+      entry.cancelTimer()
+      this.#retryAfter(entry, random() * HASTE_MS)
+    }
   }
 
   #failed(entry: CertificateEntry, error: Error): void {
