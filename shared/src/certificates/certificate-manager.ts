@@ -15,12 +15,15 @@ const DEFAULT_MAX_IDENTITIES = 4_096
 const DEFAULT_MAX_WAITERS_PER_IDENTITY = 10_000
 /** As in Istio's ztunnel. What is dropped is fetched when the first connection needs it. */
 const DEFAULT_MAX_QUEUED_WARMUPS = 256
-/** Refreshes look at the clock at least this often, so that a step of the wall clock cannot make a refresh hours late. */
-const MAX_SLEEP_MS = 3_600_000
 /** From so many failures in a row on the wait is longer than HASTE_MS, and is cut short when the CA answers again. */
 const HASTENED_FAILURES = 3
 /** Within this time, spread so that they do not come all at once. */
 const HASTE_MS = 2_000
+/**
+ * Refreshes look at the clock at least this often: after a step of the wall clock, as where a machine was suspended, what has
+ * expired meanwhile is shown to peers for so long.
+ */
+const MAX_SLEEP_MS = 30_000
 /** Not even a CA that answers with used-up certificates is asked more often than this for one identity. */
 const MIN_RETRY_MS = 1_000
 
@@ -237,7 +240,7 @@ export class CertificateManager {
     if (refreshAt > nowMs) {
       entry.fruitless = 0
       entry.isHastened = false
-      this.#refreshAt(entry, refreshAt)
+      this.#refreshAt(entry, refreshAt, certificate.notBeforeMs)
       this.#hastenOthers()
     } else {
       // Due again at once: with a back-off, yet twice within the time that is left.
@@ -293,11 +296,12 @@ export class CertificateManager {
     entry.timer = this.#options.clock.after(waitMs, () => this.#isDue(entry))
   }
 
-  /** By the wall clock, as the certificate's validity. */
-  #refreshAt(entry: CertificateEntry, atMs: number): void {
+  /** By the wall clock, as the certificate's validity: at once where it is set back to before that began. */
+  #refreshAt(entry: CertificateEntry, atMs: number, notBeforeMs: number): void {
     const { clock } = this.#options
     entry.timer = clock.after(Math.min(atMs - clock.now(), MAX_SLEEP_MS), () => {
-      if (clock.now() < atMs) this.#refreshAt(entry, atMs)
+      const nowMs = clock.now()
+      if (notBeforeMs <= nowMs && nowMs < atMs) this.#refreshAt(entry, atMs, notBeforeMs)
       else this.#isDue(entry)
     })
   }

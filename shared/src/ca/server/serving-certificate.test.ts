@@ -39,3 +39,27 @@ void t.test('a renewal that failed is tried again a minute later, though the wal
   serving.close()
   t.equal(clock.pendingTimers, 0)
 })
+
+void t.test('a step of the wall clock renews within 30 s what has expired by it, or is not valid yet', async (t) => {
+  const clock = new FakeClock(Date.now())
+  const material = materialOf(newAuthority('root'))
+  let renewed = 0
+  const serving = new ServingCertificate({
+    names: ['localhost'],
+    ttlMs: 7_200_000,
+    source: { current: () => material, onChange: () => () => {}, close() {} },
+    clock,
+    log: silentLog,
+    onRenewed: () => void renewed++,
+  })
+  clock.stepWallClock(7_200_000)
+  await clock.advance(30_000)
+  t.equal(renewed, 1)
+  clock.stepWallClock(-60_000)
+  await clock.advance(30_000)
+  t.equal(renewed, 1, 'valid still')
+  clock.stepWallClock(-7_200_000)
+  await clock.advance(30_000)
+  t.equal(renewed, 2)
+  serving.close()
+})

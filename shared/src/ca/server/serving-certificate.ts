@@ -9,8 +9,8 @@ import { CONTROL_PLANE_TLS } from '../tls-parameters.ts'
 
 /** A failed renewal is tried again after this. */
 const RETRY_MS = 60_000
-/** Longest sleep, so that a step of the wall clock is noticed. */
-const MAX_SLEEP_MS = 3_600_000
+/** Longest sleep: so long after a step of the wall clock ztunnels are shown what has expired, or is not valid yet. */
+const MAX_SLEEP_MS = 30_000
 
 export interface ServingCertificateOptions {
   /** DNS names and IP addresses that clients call the CA by; at least one. */
@@ -24,13 +24,15 @@ export interface ServingCertificateOptions {
 }
 
 /**
- * The CA's own serving certificate, signed by itself: renewed at half of its life, and at once when the signing certificate
- * changes. While a renewal fails the old one stays. Owns a timer until `close`.
+ * The CA's own serving certificate, signed by itself: renewed at half of its life, where the wall clock is set back to before
+ * its beginning, and at once when the signing certificate changes. While a renewal fails the old one stays. Owns a timer until `close`.
  */
 export class ServingCertificate {
   readonly #options: ServingCertificateOptions
   readonly #stopListening: () => void
   #context: SecureContextOptions
+  /** Unix time, as that of its renewal. */
+  #validFromMs = 0
   #renewAtMs = 0
   #timer: Timer | undefined
   #isClosed = false
@@ -68,7 +70,8 @@ export class ServingCertificate {
       nowMs,
       ttlMs: Math.min(ttlMs, notAfterMs - nowMs),
     })
-    const { validToDate } = parseX509(leaf)
+    const { validFromDate, validToDate } = parseX509(leaf)
+    this.#validFromMs = validFromDate.getTime()
     this.#renewAtMs = nowMs + (validToDate.getTime() - nowMs) / 2
     return { ...CONTROL_PLANE_TLS, cert: [leaf, ...intermediatesPem].join(''), key: key.privateKeyPem }
   }
@@ -91,7 +94,7 @@ export class ServingCertificate {
     const { clock } = this.#options
     const restMs = Math.max(this.#renewAtMs - clock.now(), 1_000)
     this.#wait(Math.min(restMs, MAX_SLEEP_MS), () => {
-      if (clock.now() >= this.#renewAtMs) this.#renew()
+      if (clock.now() >= this.#renewAtMs || clock.now() < this.#validFromMs) this.#renew()
       else this.#sleep()
     })
   }
