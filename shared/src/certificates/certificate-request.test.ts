@@ -83,13 +83,14 @@ void t.test('a request says whose key it is, and nothing else counts', async (t)
   )
   t.equal(named.commonName, 'c'.repeat(64))
   const other = sequence(objectIdentifier('1.2.3.4'), set(utf8String('challenge')))
+  const made = sequence(readDer(Buffer.concat([Buffer.of(6, 11), Buffer.alloc(10, 0xff), Buffer.of(1)])), set())
   const wishes = sequence(
     objectIdentifier(OID.extensionRequest),
     set(
       sequence(extension(OID.keyUsage, true, sequence()), subjectAltName({ uris: ['a', 'b'], dnsNames: ['c'] }, false)),
     ),
   )
-  t.same(readCsr(oddRequest(key, { attributes: [other, wishes] })).uris, ['a', 'b'])
+  t.same(readCsr(oddRequest(key, { attributes: [other, made, wishes] })).uris, ['a', 'b'])
 })
 
 void t.test('a request that must not be signed is refused', async (t) => {

@@ -125,11 +125,16 @@ export function bytesOf(node: DerNode | undefined, what: string): Buffer {
   return Buffer.from(node.value, 'latin1')
 }
 
+/** With dots; where a number of it is above 2^53, as of one made of a UUID (X.667), `0x` and its octets in hex. */
 export function objectIdentifierOf(node: DerNode | undefined): string {
   if (!isUniversal(node, Type.OID) || typeof node.value !== 'string' || node.value === '') {
     throw new CertificateError('malformed', 'No object identifier where one is due.')
   }
-  return asn1.derToOid(node.value)
+  try {
+    return asn1.derToOid(node.value)
+  } catch {
+    return `0x${Buffer.from(node.value, 'latin1').toString('hex')}`
+  }
 }
 
 /** The bytes of a bit string that has no unused bits at its end: a key or a signature. */

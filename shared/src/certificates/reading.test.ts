@@ -8,6 +8,7 @@ import {
   boolean,
   objectIdentifier,
   octetString,
+  readDer,
   sequence,
   set,
   tagged,
@@ -117,6 +118,19 @@ void t.test('certificates that do not keep to the rules are not read', async (t)
   t.equal(atLimits.uris.length, 256)
   const plain = parseCertificate(parseX509(oddLeaf(root, [extension('1.2.3', false, sequence()), names, constraints])))
   t.same(plain.uris, [CLIENT.toString()], 'an unknown extension that is not critical does no harm')
+})
+
+void t.test('an identifier made of a UUID is one that nobody here understands', async (t) => {
+  const root = authority('root')
+  const { names } = leafExtensions()
+  // 2.25.329800735698586629295641978511506172918: f81d4fae-7dec-11d0-a765-00a0c91e6bf6 as X.667 writes it.
+  const identifier = readDer(Buffer.from('06146983f09da7ebcfdee0c7a1a7b2c0948cc8f9d776', 'hex'))
+  const [plain, critical] = [[], [boolean(true)]].map((flag) => {
+    return parseX509(oddLeaf(root, [sequence(identifier, ...flag, octetString(Buffer.alloc(0))), names]))
+  })
+  t.ok(plain && critical)
+  t.same(plain && parseCertificate(plain).uris, [CLIENT.toString()])
+  t.throws(() => critical && parseCertificate(critical), { code: 'malformed', message: /not understood: 0x6983/ })
 })
 
 void t.test("a CA's answer becomes a workload certificate", async (t) => {
