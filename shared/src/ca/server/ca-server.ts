@@ -1,6 +1,8 @@
 import { createServer, type Server as TcpServer } from 'node:net'
 import {
+  logVerbosity,
   Server,
+  setLogVerbosity,
   status,
   type sendUnaryData,
   type ServerInterceptor,
@@ -179,6 +181,8 @@ class GrpcCaServer implements CaServer {
 }
 
 function newGrpcServer(limits: CaServerLimits, gate: ServerInterceptor): Server {
+  // What it says goes to stderr as a stranger has sent it, a line for each header that it cannot take, and waits for its reader.
+  setLogVerbosity(logVerbosity.NONE)
   return new Server({
     interceptors: [gate],
     'grpc.max_receive_message_length': limits.maxRequestBytes,

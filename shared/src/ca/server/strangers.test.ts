@@ -55,13 +55,18 @@ function closed(of: ClientHttp2Session | ClientHttp2Stream): Promise<void> {
 }
 
 /** Begins a call and does not end it. */
-function begin(session: ClientHttp2Session, token?: string): ClientHttp2Stream {
+function begin(
+  session: ClientHttp2Session,
+  token?: string,
+  more: Readonly<Record<string, string>> = {},
+): ClientHttp2Stream {
   const stream = session.request({
     ':method': 'POST',
     ':path': '/istio.v1.auth.IstioCertificateService/CreateCertificate',
     'content-type': 'application/grpc',
     te: 'trailers',
     ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    ...more,
   })
   stream.on('error', () => {})
   return stream
@@ -105,6 +110,15 @@ void t.test('headers have room for the longest token, and no more', async (t) =>
   t.equal(await statusOf(large), undefined)
   t.equal(large.rstCode, constants.NGHTTP2_ENHANCE_YOUR_CALM)
   t.equal(await statusOf(begin(session, 'a-guess')), '16', 'the connection goes on')
+})
+
+void t.test('nothing that a stranger sends is written to stderr', async (t) => {
+  const written = t.capture(console, 'error')
+  const { server } = await startCa(t, new TestSource(materialOf(root)))
+  const session = open(t, server.address.port)
+  for (const value of ['\u009b31m', '\u00ff', 'plain'])
+    t.equal(await statusOf(begin(session, 'a-guess', { value })), '16')
+  t.same(written(), [])
 })
 
 void t.test('a message that does not come holds its place for five seconds', async (t) => {
