@@ -292,6 +292,26 @@ void t.test('capturing pods', async (t) => {
       await pods.change([], [pod.uid])
     })
 
+    await t.test('of many pods a few are captured at a time', async (t) => {
+      const many: Pod[] = []
+      for (let count = 0; count < 10; count++) many.push(await node.pod(`many${count}`))
+      let begun = 0
+      const { pods, errors } = capturing(t, new Map(), { onListening: () => begun++ })
+      nft.hesitate()
+      const changed = pods.change(many.map(placeOf), [])
+      await eventually('the first are being captured', () => begun > 0)
+      t.equal(begun, 8)
+      nft.obey()
+      await changed
+      t.same([begun, pods.captured.size, errors], [10, 10, []])
+      await pods.change(
+        [],
+        many.map(({ uid }) => uid),
+      )
+      t.equal(pods.captured.size, 0)
+      for (const pod of many) t.same(await listening(pod), [])
+    })
+
     await t.test('who has ended captures nobody, also where it had begun', async (t) => {
       const [begun, waiting] = [await node.pod('begun'), await node.pod('waiting')]
       const before = await networkOf(begun.place.namespace)
