@@ -8,15 +8,25 @@ export interface Cidr {
   readonly length: number
 }
 
-/** `10.0.0.0/8`, `fd00::/8`, or a bare address (all its bits). undefined where it is neither. */
+/** Bits before the IPv4 address in one that is written as IPv6. */
+const MAPPED_BITS = 96
+
+/**
+ * `10.0.0.0/8`, `fd00::/8`, or a bare address (all its bits). undefined where it is neither. An IPv4-mapped range is one of IPv4,
+ * as its address is: `::ffff:10.0.0.0/104` is 10.0.0.0/8, and one of less than 96 bits, which holds more than that, is none.
+ */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf('/')
-  const address = parseIp(slash < 0 ? text : text.slice(0, slash))
+  const written = slash < 0 ? text : text.slice(0, slash)
+  const address = parseIp(written)
   if (address === undefined) return undefined
-  const bits = familyOf(address) === 4 ? 32 : 128
+  const isIpv4 = familyOf(address) === 4
+  const bits = isIpv4 ? 32 : 128
   if (slash < 0) return { address, length: bits }
-  const length = text.slice(slash + 1)
-  return /^\d{1,3}$/.test(length) && Number(length) <= bits ? { address, length: Number(length) } : undefined
+  const digits = text.slice(slash + 1)
+  if (!/^\d{1,3}$/.test(digits)) return undefined
+  const length = Number(digits) - (isIpv4 && written.includes(':') ? MAPPED_BITS : 0)
+  return length >= 0 && length <= bits ? { address, length } : undefined
 }
 
 /** The inverse of `parseCidr`. */

@@ -19,7 +19,17 @@ void t.test('addresses have one text', async (t) => {
   for (const text of ['', '10.0.0', '10.0.0.256', '010.0.0.1', 'fe80::1%eth0', '1.2.3.4/8', ':::'])
     t.equal(parseIp(text), undefined, text)
   t.same(parseCidr('10.1.2.3/8'), { address: '10.1.2.3', length: 8 })
-  for (const text of ['10.0.0.0/33', '::/129', '10.0.0.0/', '10.0.0.0/-1', '/8'])
+  t.same(parseCidr('::ffff:10.1.2.3/104'), { address: '10.1.2.3', length: 8 })
+  t.same(parseCidr('::ffff:a01:203/128'), { address: '10.1.2.3', length: 32 })
+  for (const text of [
+    '::ffff:10.0.0.0/24',
+    '::ffff:10.0.0.0/129',
+    '10.0.0.0/33',
+    '::/129',
+    '10.0.0.0/',
+    '10.0.0.0/-1',
+    '/8',
+  ])
     t.equal(parseCidr(text), undefined, text)
 })
 
