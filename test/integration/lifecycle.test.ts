@@ -202,6 +202,15 @@ void t.test('readiness, pods and drain', async (t) => {
     await (await Talker.start(other)).listen(ECHO_PORT, { echo: true })
     await mesh.up()
 
+    await t.test('SIGUSR1 opens no debugger', async (t) => {
+      const told = [b.proxy.program.pid, ...(await b.proxy.workers())]
+      t.equal(told.length, 2)
+      for (const pid of told) process.kill(pid, 'SIGUSR1')
+      t.ok((await client.curl(server.v4, WEB_PORT)).ok)
+      t.equal(await b.proxy.get(15_021, '/healthz/ready'), 'ready\n')
+      t.notMatch(b.proxy.program.output, /Debugger/)
+    })
+
     await t.test('readiness is taken back while a pod cannot be captured', async (t) => {
       t.equal(await b.proxy.get(15_021, '/healthz/ready'), 'ready\n')
       const broken = {

@@ -42,6 +42,9 @@ async function run(config: CaConfig, opened: OpenedLog): Promise<void> {
   process.exit()
 }
 
+// Node would open its debugger, which hands out the signing key, to all who share the network of this process.
+process.on('SIGUSR1', () => {})
+
 try {
   const config = readCaOptions(process.argv.slice(2), process.env)
   if (config === 'help') process.stdout.write(caUsage())

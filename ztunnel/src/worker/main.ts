@@ -12,6 +12,8 @@ if (!process.send) {
 // The control process alone decides when a worker ends; a Ctrl-C reaches the whole process group.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
+// No debugger for whoever shares its network (see main.mjs).
+process.on('SIGUSR1', () => {})
 // Without its control process a worker has no policy updates: it must not go on. A drained one has nothing more to do.
 process.on('disconnect', () => process.exit(worker.isDrained ? 0 : 1))
 

@@ -250,12 +250,15 @@ void t.test('the program: serves, reloads, ends at SIGTERM, and keeps its root',
 
   const own = [...words, '--state-dir', join(directory, 'state')]
   const first = start(t, own)
-  const roots = await fetchFrom(await ready(first))
+  const serving = await ready(first)
+  first.child.kill('SIGUSR1')
+  const roots = await fetchFrom(serving)
   t.same(roots, splitPem(await readFile(root, 'utf8')))
   t.equal((await stat(root)).mode & 0o777, 0o644)
   first.child.kill('SIGTERM')
   t.equal(await first.ended, 0)
   t.match(first.output(), /stopping/)
+  t.notMatch(first.output(), /Debugger/, 'SIGUSR1 opens nothing')
   t.match(first.output(), /ready: .* trustDomain="?cluster.local/)
   const again = start(t, [...own, '--log-format', 'json'])
   t.same(await fetchFrom(await ready(again)), roots, 'the same root after a restart')
