@@ -7,6 +7,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this process may not write there',
   EPERM: 'this process may not write there',
   EROFS: 'the file system is read-only',
+  ENOSPC: 'the file system is full',
+  EDQUOT: 'the disk quota is used up',
 }
 
 /**

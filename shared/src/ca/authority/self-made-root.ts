@@ -10,7 +10,7 @@ import {
 } from '../../certificates/index.ts'
 import { Repetition, type Clock } from '../../clock/index.ts'
 import { readRegularFile } from '../../config-file/index.ts'
-import { messageOf, whyNotRead } from '../../errors/index.ts'
+import { messageOf, whyNotRead, whyNotWritten } from '../../errors/index.ts'
 import type { Log } from '../../log/index.ts'
 import { CaError } from '../ca-error.ts'
 import { writeFileAtomically } from '../write-file.ts'
@@ -52,7 +52,8 @@ async function makeDirectory(path: string): Promise<void> {
 /**
  * A root of our own, made on first start and kept on disk: EC P-256, key with mode 0600. Renewed with the same key when a fifth of
  * its life is left, so that the old root and the new verify the same leaves; both are handed out until the old one ends.
- * Throws CaError 'permissions' when directory or key lie open or may not be written, 'bad-authority' when what is there cannot be used.
+ * Throws CaError 'permissions' when directory or key lie open or may not be written, 'output' when there is no room for them,
+ * 'bad-authority' when what is there cannot be used.
  */
 export async function openSelfMadeRoot(options: SelfMadeRootOptions): Promise<SigningSource> {
   const { stateDirectory, clock, log } = options
@@ -161,6 +162,15 @@ function explained(error: unknown, stateDirectory: string): unknown {
         'permissions',
         `This process may not write to --state-dir ${stateDirectory}: ${messageOf(error)}.`,
         { cause: error },
+      )
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new CaError(
+        'output',
+        `The root cannot be written to --state-dir ${stateDirectory}: ${whyNotWritten(error)}.`,
+        {
+          cause: error,
+        },
       )
     default:
       return error

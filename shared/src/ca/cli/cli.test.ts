@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -296,4 +296,23 @@ void t.test('the program: ends in order though nobody reads its log', async (t) 
   await setTimeout(500)
   child.kill('SIGTERM')
   t.same(await once(child, 'exit'), [0, null])
+})
+
+const isRoot = process.getuid?.() === 0
+void t.test('the program: without room for its root it says so', { skip: !isRoot && 'not root' }, async (t) => {
+  const directory = await temporaryDirectory(t)
+  const authorizer = join(directory, 'authorizer.yaml')
+  await writeFile(authorizer, `nodes: [{name: a, token: ${NODE_TOKEN}, serviceAccounts: [default/client]}]`)
+  const disk = join(directory, 'disk')
+  await mkdir(disk)
+  // In a mount namespace of its own, which goes with the program.
+  const script = 'mount -t tmpfs -o size=4k none "$1" && head -c 4096 /dev/zero > "$1/full" && shift && exec "$@"'
+  const words = [MAIN, '--authorizer', authorizer, '--listen', '127.0.0.1:0', '--state-dir', join(disk, 'ca')]
+  const { status, stderr } = spawnSync(
+    'unshare',
+    ['--mount', 'sh', '-c', script, 'sh', disk, process.execPath, ...words],
+    { encoding: 'utf8' },
+  )
+  t.equal(stderr, `ca: The root cannot be written to --state-dir ${disk}/ca: the file system is full.\n`)
+  t.equal(status, 2)
 })
