@@ -2,7 +2,6 @@ import t from 'tap'
 import { silentLog, type Log } from '../log/index.ts'
 import { DAY_MS, HOUR_MS, idOf, settled, setUp, watch } from './certificate-manager-fixture.ts'
 import type { CertificateListener } from './certificate-manager.ts'
-import { backoffMs, refreshAtMs } from './refresh-schedule.ts'
 
 /** Notes what it is told: serial numbers, and what was lost. */
 function listener(told: string[]): CertificateListener {
@@ -15,52 +14,6 @@ function listener(told: string[]): CertificateListener {
 function fails(): never {
   throw new Error('a listener that fails harms nobody')
 }
-
-void t.test('refreshes at half-life, a little early, and at once when the range makes no sense', async (t) => {
-  const start = Date.UTC(2026, 0, 1)
-  const day = { notBeforeMs: start, notAfterMs: start + DAY_MS }
-  t.equal(
-    refreshAtMs(day, start, () => 0),
-    start + 12 * HOUR_MS,
-    'never later than half',
-  )
-  t.ok(refreshAtMs(day, start, () => 0.999_999) > start + 11.39 * HOUR_MS, 'at most 5 % of the half early')
-  t.equal(
-    refreshAtMs(day, start + 20 * HOUR_MS, () => 0),
-    start + 20 * HOUR_MS,
-    'half has passed: now',
-  )
-  t.equal(
-    refreshAtMs(day, start + 48 * HOUR_MS, () => 0),
-    start + 48 * HOUR_MS,
-    'expired: now',
-  )
-  t.equal(
-    refreshAtMs(day, start - HOUR_MS, () => 0),
-    start - HOUR_MS,
-    'not yet valid: now',
-  )
-  t.equal(
-    refreshAtMs({ notBeforeMs: start, notAfterMs: start - 1 }, start, () => 0),
-    start,
-    'reversed: now',
-  )
-  t.equal(
-    refreshAtMs({ notBeforeMs: start, notAfterMs: Number.NaN }, start, () => 0),
-    start,
-    'not a time: now',
-  )
-})
-
-void t.test('backs off from 1 s to 150 s, a fifth more or less', async (t) => {
-  const middle = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1_000_000].map((failures) => backoffMs(failures, () => 0.5) / 1_000)
-  t.same(middle, [1, 2, 4, 8, 16, 32, 64, 128, 150, 150, 150])
-  t.equal(
-    backoffMs(1, () => 0),
-    800,
-  )
-  t.equal(Math.round(backoffMs(9, () => 0.999_999_9)), 180_000)
-})
 
 void t.test('fetches once for many who ask, and gives all the same object', async (t) => {
   const { clock, ca, manager } = setUp()
