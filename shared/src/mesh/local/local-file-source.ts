@@ -73,6 +73,8 @@ export class LocalFileSource {
 
   async #load(content: Buffer<ArrayBuffer>, newer?: AbortSignal): Promise<void> {
     const { log, onUpdate, maxReadingBytes } = this.#options
+    // A newer file that takes the place of one that was given up may only be read when all is over.
+    this.#stopped.signal.throwIfAborted()
     const before = this.#current
     const now = new Map<string, Known>()
     const upserts: MeshResource[] = []

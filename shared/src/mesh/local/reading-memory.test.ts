@@ -1,9 +1,9 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import { systemClock } from '../../clock/index.ts'
+import { systemClock, type Clock } from '../../clock/index.ts'
 import { silentLog } from '../../log/index.ts'
 import { LocalFileSource } from './index.ts'
 import { workloads } from './local-file-fixture.ts'
@@ -20,20 +20,27 @@ interface Watched {
   readonly until: (updates: number, errors?: number) => Promise<void>
 }
 
-function watched(t: { teardown(end: () => void): void }, text: string, maxReadingBytes: number): Watched {
+function watched(
+  t: { teardown(end: () => void): void },
+  text: string,
+  maxReadingBytes: number,
+  clock: Clock = systemClock,
+): Watched {
   const directory = mkdtempSync(join(tmpdir(), 'ambit-mesh-'))
   const path = join(directory, 'mesh.yaml')
   const errors: string[] = []
   const updates: number[] = []
   const source = new LocalFileSource({
     from: { path },
-    clock: systemClock,
+    clock,
     log: { ...silentLog, error: (_text: string, fields?: unknown) => errors.push(JSON.stringify(fields)) },
     maxReadingBytes,
     onUpdate: ({ upserts }) => void updates.push(upserts.length),
   })
   const write = (content: string): void => {
     writeFileSync(`${path}.new`, content)
+    // Nobody has written to it for long: it is taken for complete at the first look.
+    utimesSync(`${path}.new`, 1, 1)
     renameSync(`${path}.new`, path)
   }
   t.teardown(() => {
@@ -86,4 +93,23 @@ void t.test('a file that changes while it is read is given up for the newer one'
   await until(2)
   t.same(updates, [10, 1])
   t.same(errors, [], 'what was wrong with the older one is not told')
+})
+
+void t.test('where the end comes while one is given up, the newer one is not read', async (t) => {
+  let isWritten = false
+  let mesh: Watched | undefined
+  const clock: Clock = {
+    ...systemClock,
+    after: (delayMs, callback) =>
+      systemClock.after(delayMs, () => {
+        callback()
+        if (isWritten) mesh?.source.stop()
+      }),
+  }
+  mesh = watched(t, workloads(20_000), 2_048 * MIB, clock)
+  const started = mesh.source.start()
+  mesh.write(workloads(20_001))
+  isWritten = true
+  await t.rejects(started, { message: /mesh\.yaml: the reading was stopped/ })
+  t.same(mesh.updates, [])
 })
