@@ -66,3 +66,23 @@ void t.test('who has had a certificate meanwhile is hastened again', async (t) =
   manager.close()
   t.equal(clock.pendingTimers, 0)
 })
+
+void t.test('who asks again sooner anyway does not wait longer for it', async (t) => {
+  const { clock, ca, manager } = setUp({ random: () => 0.5 })
+  manager.prefetch(idOf('b'))
+  await settled(clock)
+  // Tried at once, after 1 s and after 2 s more; the next time is 4 s later.
+  let seen = failFrom(ca, 0)
+  for (const waitMs of [1_000, 2_000]) {
+    await clock.advance(waitMs)
+    seen = failFrom(ca, seen)
+  }
+  t.equal(seen, 3)
+  await clock.advance(3_900)
+  manager.prefetch(idOf('a'))
+  await settled(clock)
+  ca.last().succeed()
+  await clock.advance(100)
+  t.same(ca.names.slice(3), ['a', 'b'])
+  manager.close()
+})

@@ -22,6 +22,8 @@ export class CertificateEntry {
   priority: Priority
   /** Runs until the next fetch is due; undefined while the entry is due or being fetched. */
   timer: Timer | undefined
+  /** When that will be, where it is after a failure: in monotonic milliseconds. */
+  retryAtMs = 0
   /** Fetches in a row that brought no certificate with time left before its refresh. */
   fruitless = 0
   /** Of these failures one was followed by a fetch sooner than the back-off says. */

@@ -15,7 +15,7 @@ const DEFAULT_MAX_IDENTITIES = 4_096
 const DEFAULT_MAX_WAITERS_PER_IDENTITY = 10_000
 /** As in Istio's ztunnel. What is dropped is fetched when the first connection needs it. */
 const DEFAULT_MAX_QUEUED_WARMUPS = 256
-/** From so many failures in a row on the wait is longer than HASTE_MS, and is cut short when the CA answers again. */
+/** From so many failures in a row on the wait, longer than HASTE_MS then, is cut short when the CA answers again. */
 const HASTENED_FAILURES = 3
 /** Within this time, spread so that they do not come all at once. */
 const HASTE_MS = 2_000
@@ -63,7 +63,8 @@ export interface CertificateState {
  * Keeps a current certificate for every identity in use. Fetched on first need, by priority and never twice at once for one
  * identity; replaced at half of its life; the last good one is served while the CA is down, until it has expired and could
  * still not be replaced. From then on, as long as there is none, callers get the last error at once and only the back-off asks
- * again, soon where another identity gets its certificate. A certificate carries the roots of its own response, so a new root takes effect for an identity at its next refresh.
+ * again, soon where another identity gets its certificate. A certificate carries the roots of its own response, so a new root
+ * takes effect for an identity at its next refresh.
  *
  * Owns its timers and fetches until `close`. The fetcher must settle every fetch by itself, with a deadline.
  */
@@ -258,15 +259,18 @@ export class CertificateManager {
 
   /**
    * The CA answers: what failed while it did not, need not sit out a wait of minutes. Once for each until it succeeds, so that
-   * what the CA refuses is not asked for again with every success of another.
+   * what the CA refuses is not asked for again with every success of another. Who is due sooner anyway stays so.
    */
   #hastenOthers(): void {
-    const { random } = this.#options
+    const { clock, random } = this.#options
+    const nowMs = clock.monotonicMs()
     for (const entry of this.#entries.values()) {
       if (entry.fruitless < HASTENED_FAILURES || entry.isHastened || entry.timer === undefined) continue
+      const waitMs = random() * HASTE_MS
+      if (nowMs + waitMs >= entry.retryAtMs) continue
       entry.isHastened = true
       entry.cancelTimer()
-      this.#retryAfter(entry, random() * HASTE_MS)
+      this.#retryAfter(entry, waitMs)
     }
   }
 
@@ -293,7 +297,9 @@ export class CertificateManager {
 
   /** A duration: a wall clock that is set right meanwhile, as after a boot, must not put it off. */
   #retryAfter(entry: CertificateEntry, waitMs: number): void {
-    entry.timer = this.#options.clock.after(waitMs, () => this.#isDue(entry))
+    const { clock } = this.#options
+    entry.retryAtMs = clock.monotonicMs() + waitMs
+    entry.timer = clock.after(waitMs, () => this.#isDue(entry))
   }
 
   /** By the wall clock, as the certificate's validity: at once where it is set back to before that began. */
