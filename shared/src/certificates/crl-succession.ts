@@ -15,7 +15,8 @@ export interface Succession {
  * by mistake. A list that bears the name of one of `authorities`, the CAs whose keys are known, and that none of these has
  * signed is left out, unless it is in force already; and where one of them has a list in `current` and none in `next`, that
  * one stays. So whoever means to revoke nobody any more says so with a list without entries. Lists of other CAs cannot be
- * checked and are let through. Throws CertificateError 'bad-crl' where nothing is left of the file, `current` not being empty.
+ * checked and are let through. Throws CertificateError 'bad-crl' where nothing is left of a file that has lists, and where it has
+ * none while `current` has.
  */
 export function succeed(next: CrlSet, current: CrlSet, authorities: readonly ParsedCertificate[]): Succession {
   const forged = next.forged(authorities).filter((list) => !current.has(list))
