@@ -37,6 +37,8 @@ export interface WatchedFileOptions {
   readonly mayComeLater?: boolean
   /** A larger one is not read. Default 256 MiB. */
   readonly maxBytes?: number
+  /** What can be done about a larger one, for the error. */
+  readonly ifLarger?: string
 }
 
 /** A change that waits until its writer has finished; times in monotonic milliseconds. */
@@ -57,10 +59,11 @@ interface Loading {
 /**
  * A file that is loaded at start and again whenever it changes and nobody writes to it any more; a file that was complete
  * when it was moved to its place is not waited for. Where it changes while it is loaded, that load is given up for the newer
- * state, but never two in a row: a file that is written more often than it can be loaded is loaded. A bad edit is reported and what was loaded before stays; so does it where
- * nothing is left of a file (an editor that was stopped, or a full disk), or something else than a file stands there. The
- * directory is watched, so that editors' renames and Kubernetes' symlink swaps are seen. What it does not tell is seen within
- * ten seconds: that a link on the way to it points elsewhere, or what another machine wrote to a network file system.
+ * state, but never two in a row: a file that is written more often than it can be loaded is loaded. A bad edit is reported and
+ * what was loaded before stays; so does it where nothing is left of a file (an editor that was stopped, or a full disk), or
+ * something else than a file stands there. The directory is watched, so that editors' renames and Kubernetes' symlink swaps are
+ * seen. What it does not tell is seen within ten seconds: that a link on the way to it points elsewhere, or what another machine
+ * wrote to a network file system.
  */
 export class WatchedFile {
   readonly #options: WatchedFileOptions
@@ -158,9 +161,10 @@ export class WatchedFile {
 
   /** False where it was given up, for there is a newer content. */
   async #load(mayBeMissing = false): Promise<boolean> {
-    const { path, load, maxBytes = MAX_BYTES } = this.#options
+    const { path, load, maxBytes = MAX_BYTES, ifLarger } = this.#options
     // Before it is read: whatever is written meanwhile is another state.
-    const { identity } = stampOf(path)
+    const { identity, size } = stampOf(path)
+    if (size > maxBytes && ifLarger !== undefined) throw new Error(`it is larger than ${maxBytes} bytes; ${ifLarger}`)
     const content = mayBeMissing && !existsSync(path) ? Buffer.alloc(0) : readRegularFileSync(path, maxBytes)
     const digest = createHash('sha256').update(content).digest('base64')
     if (digest === this.#lastDigest) return true

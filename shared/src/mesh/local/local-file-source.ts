@@ -52,6 +52,7 @@ export class LocalFileSource {
         log,
         load: (content, newer) => this.#load(content, newer),
         maxBytes: Math.floor(maxReadingBytes / READING_FACTOR),
+        ifLarger: 'if it is the mesh, give the container or machine more memory',
       })
   }
 

@@ -69,7 +69,7 @@ void t.test('a file that takes too much memory to be read, or is too large, chan
   ])
   write('#'.repeat(5 * MIB))
   await until(1, 2)
-  t.match(errors[1], /it is larger than 4194304 bytes/)
+  t.match(errors[1], /it is larger than 4194304 bytes; if it is the mesh, give the container or machine more memory/)
   t.equal(source.current.length, 10, 'what was good stays')
   write(workloads(11))
   await until(2)
