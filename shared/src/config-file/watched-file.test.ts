@@ -267,7 +267,7 @@ interface Slow {
 }
 
 /** Loads are under way until they are told to end, or given up. */
-function slowlyLoaded(t: Teardown): Slow {
+function slowlyLoaded(t: Teardown, onGivenUp = (): void => {}): Slow {
   const directory = mkdtempSync(join(tmpdir(), 'ambit-file-'))
   const path = join(directory, 'file')
   const events: string[] = []
@@ -278,6 +278,7 @@ function slowlyLoaded(t: Teardown): Slow {
     finish = resolve
     newer.addEventListener('abort', () => {
       events.push(`not ${content.toString()}`)
+      onGivenUp()
       reject(newer.reason)
     })
     await promise
@@ -327,4 +328,23 @@ void t.test('a load is given up for a newer content, but not two in a row', asyn
   finish()
   await until(9)
   t.same(events.slice(7), ['four', 'file not taken over, the last good state stays'], 'nothing is not newer')
+})
+
+void t.test('a content that was given up is loaded when a link points to it again', async (t) => {
+  const pointTo = (name: string): void => {
+    symlinkSync(name, `${path}.link`)
+    renameSync(`${path}.link`, path)
+  }
+  const { path, file, events, finish, until } = slowlyLoaded(t, () => pointTo('v2'))
+  for (const name of ['v1', 'v2', 'v3']) writeFileSync(join(path, '..', name), name)
+  pointTo('v1')
+  const started = file.start()
+  finish()
+  await started
+  pointTo('v2')
+  await until(2)
+  pointTo('v3')
+  await until(4)
+  t.same(events, ['v1', 'v2', 'not v2', 'v2'])
+  finish()
 })

@@ -182,8 +182,9 @@ export class WatchedFile {
     } catch (error) {
       this.#hasGivenUp = newer.signal.aborted
       if (!newer.signal.aborted) throw error
-      // The newer one may turn out to be the same.
+      // The newer one may turn out to be the same, and so may the file: a link that points to it again.
       this.#lastDigest = undefined
+      this.#lastIdentity = undefined
       return false
     } finally {
       this.#loading = undefined
