@@ -116,6 +116,26 @@ void t.test('capturing pods', async (t) => {
       await pods.change([], ['second'])
     })
 
+    await t.test('nor does one take it along while connections of the other end', async (t) => {
+      const crowd = await Promise.all(['c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7'].map((name) => node.pod(name)))
+      const pod = await node.pod('first')
+      const before = await networkOf(pod.place.namespace)
+      const ended = Promise.withResolvers<void>()
+      const { pods } = capturing(t, new Map(), {
+        onRemoved: ({ pod: { uid } }) => (uid === pod.uid ? ended.promise : Promise.resolve()),
+      })
+      const first = [pod, ...crowd].map((one) => placeOf(one))
+      await pods.change(first, [])
+      await pods.change([{ ...placeOf(pod), uid: 'second' }], [])
+      // So many at a time: the second one has its turn when the crowd is gone, and the connections of the first are still there.
+      const changed = pods.change([], [...first.map(({ uid }) => uid), 'second'])
+      await eventually('the others are gone', () => pods.captured.size === 1 && pods.pending.size === 0)
+      t.not(await networkOf(pod.place.namespace), before)
+      ended.resolve()
+      await changed
+      t.equal(await networkOf(pod.place.namespace), before)
+    })
+
     await t.test('the namespaces of the node and of ztunnel are no pods', async (t) => {
       const other = NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`)
       const reserved = reservedNamespaces(other)

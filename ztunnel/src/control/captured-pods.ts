@@ -223,12 +223,13 @@ export class CapturedPods {
   }
 
   /**
-   * Who has the namespace already; undefined where a pod may have it. Two pods in one would share each other's connections,
-   * and the one that leaves would take the redirection along. In the node's own all of its traffic would be redirected.
+   * Who has the namespace already, until its last connection has ended; undefined where a pod may have it. Two pods in one would
+   * share each other's connections, and the one that leaves would take the redirection along. In the node's own all of its
+   * traffic would be redirected.
    */
   #ownerOf({ id }: NetworkNamespace): string | undefined {
     for (const capture of this.#pods.values()) {
-      const other = servingIn(capture)
+      const other = servingIn(capture) ?? redirectedIn(capture)
       if (other?.namespace.id === id) return `pod ${nameOf(other.pod)}`
     }
     return this.#options.reserved.get(id)
