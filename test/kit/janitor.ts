@@ -3,14 +3,20 @@ import { JANITOR_VARIABLE, RUN_VARIABLE } from './run-id.ts'
 
 /**
  * Waits for the end of its input, which comes when the program that started it closes it or dies in whatever way, and then
- * removes what is left of the namespaces and files of one mesh.
+ * removes what is left of the namespaces and files of one mesh. It looks for processes until a look has found none: a
+ * ztunnel enters the namespaces of its pods for moments, and was missed by one look that came from a pod to the node just then.
  */
 const SCRIPT = `
 prefix=$1 directory=$2
 cat > /dev/null
 names=$(ip netns list | cut -d' ' -f1 | grep "^$prefix-")
-for name in $names; do
-  for pid in $(ip netns pids "$name"); do kill -KILL "$pid" 2> /dev/null; done
+for look in 1 2 3 4 5 6 7 8 9 10; do
+  found=0
+  for name in $names; do
+    for pid in $(ip netns pids "$name"); do kill -KILL "$pid" 2> /dev/null && found=1; done
+  done
+  [ $found = 0 ] && break
+  sleep 0.1
 done
 printf 'netns del %s\\n' $names | ip -force -batch - 2> /dev/null
 rm -rf "$directory"
