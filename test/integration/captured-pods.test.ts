@@ -233,6 +233,38 @@ void t.test('capturing pods', async (t) => {
       ])
     })
 
+    await t.test(
+      'a redirection that cannot be taken away is tried again, and put in place anew for a pod that is back',
+      async (t) => {
+        const pod = await node.pod('stuck')
+        const before = await networkOf(pod.place.namespace)
+        const { pods, clock, news } = capturing(t)
+        nft.obey()
+        await pods.change([placeOf(pod)], [])
+        for (let round = 1; round <= 2; round++) {
+          nft.refuse()
+          await pods.change([], [pod.uid])
+          nft.obey()
+          t.not(await networkOf(pod.place.namespace), before)
+          t.strictSame([pods.captured.size, pods.serving.size, pods.pending.size], [1, 0, 0])
+          if (round === 2) break
+          await pods.change([placeOf(pod)], [])
+          t.strictSame([pods.captured.size, pods.serving.size, pods.pending.size], [1, 1, 0])
+          t.same(await listening(pod), LISTENERS)
+        }
+        nft.refuse()
+        await clock.advance(RETRY_MS)
+        await pods.change([], [])
+        nft.obey()
+        t.not(await networkOf(pod.place.namespace), before, 'refused again')
+        await clock.advance(RETRY_MS)
+        await pods.change([], [])
+        t.equal(await networkOf(pod.place.namespace), before)
+        t.strictSame([pods.captured.size, clock.pendingTimers], [0, 0])
+        t.strictSame(news, ['pod captured', 'pod released', 'pod captured', 'pod released'])
+      },
+    )
+
     await t.test('where lo is down in a pod the log says so, and what to do', async (t) => {
       const pod = await node.pod('down')
       await pod.must(['ip', 'link', 'set', 'lo', 'down'])

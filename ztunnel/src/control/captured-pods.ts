@@ -86,7 +86,7 @@ export class CapturedPods {
 
   /**
    * Resolves when the change is done, and never rejects. A pod that fails is logged, stays pending and is tried again every
-   * 5 s. One that is in both lists moves: it stays captured where it was as long as its new namespace cannot be opened.
+   * 5 s; so is one whose redirection cannot be taken away. One that is in both lists moves: it stays captured where it was as long as its new namespace cannot be opened.
    */
   change(added: readonly PodPlace[], removed: readonly string[]): Promise<void> {
     return this.#inTurn(() => this.#replace(added, removed))
@@ -167,6 +167,8 @@ export class CapturedPods {
       this.#stay(before.captured, place)
       return
     }
+    // What could not be taken away is put in place anew.
+    if (before?.state === 'ending') this.#released(before.captured)
     const captured = this.#serve(place)
     this.#pods.set(place.uid, { state: 'opening', captured, wanted: before && pendingIn(before) })
     try {
@@ -179,7 +181,7 @@ export class CapturedPods {
       }
       await captured.redirection?.install()
     } catch (error) {
-      if (before) this.#pods.set(place.uid, before)
+      if (before?.state === 'pending') this.#pods.set(place.uid, before)
       else this.#pods.delete(place.uid)
       await this.#end(captured)
       captured.namespace.close()
@@ -262,20 +264,26 @@ export class CapturedPods {
     if (!capture) return
     const place = pendingIn(capture)
     if (place) await this.#forget(place)
-    if (capture.state !== 'captured') {
+    if (capture.state === 'pending') {
       this.#pods.delete(uid)
       return
     }
     const { captured } = capture
-    this.#pods.set(uid, { state: 'captured', captured, wanted: undefined })
-    await this.#orWarn(captured.pod, () => captured.redirection?.passNew())
-    this.#pods.set(uid, { state: 'ending', captured })
-    await this.#end(captured)
-    await this.#stopRedirecting(captured.pod, captured.redirection)
-    captured.namespace.close()
-    this.#pods.delete(uid) // after the redirection: whoever reads that it is not captured finds it so
+    if (capture.state === 'captured') {
+      this.#pods.set(uid, { state: 'captured', captured, wanted: undefined })
+      await this.#orWarn(captured.pod, () => captured.redirection?.passNew())
+      this.#pods.set(uid, { state: 'ending', captured })
+      await this.#end(captured)
+    }
+    // After the redirection: whoever reads that it is not captured finds it so.
+    if (await this.#stopRedirecting(captured.pod, captured.redirection)) this.#released(captured)
+  }
+
+  #released({ pod, namespace }: CapturedPod): void {
+    namespace.close()
+    this.#pods.delete(pod.uid)
     this.#options.stopped.add(1)
-    this.#options.log.info('pod released', { pod: nameOf(captured.pod) })
+    this.#options.log.info('pod released', { pod: nameOf(pod) })
   }
 
   /** A pod that could not be captured may still be redirected, by a predecessor or by half. */
@@ -292,23 +300,31 @@ export class CapturedPods {
     namespace.close()
   }
 
-  async #stopRedirecting(pod: Pod, redirection: Redirection | undefined): Promise<void> {
-    await this.#orWarn(pod, async () => {
+  /** False where it could not be done. */
+  #stopRedirecting(pod: Pod, redirection: Redirection | undefined): Promise<boolean> {
+    return this.#orWarn(pod, async () => {
       await redirection?.remove()
       await this.#options.probes?.remove(pod.uid)
     })
   }
 
-  async #orWarn(pod: Pod, work: () => Promise<void> | undefined): Promise<void> {
+  async #orWarn(pod: Pod, work: () => Promise<void> | undefined): Promise<boolean> {
     try {
       await work()
+      return true
     } catch (error) {
       this.#options.log.warn('redirection not removed', { pod: nameOf(pod), error: messageOf(error) })
+      return false
     }
   }
 
+  /** Pods that could not be let go: when nothing is under way there are no others that are ending. */
+  get #stuck(): readonly string[] {
+    return [...this.#pods.values()].flatMap((capture) => (capture.state === 'ending' ? [capture.captured.pod.uid] : []))
+  }
+
   #changed(): void {
-    if (this.pending.size === 0) this.#cancelRetry()
+    if (this.pending.size === 0 && this.#stuck.length === 0) this.#cancelRetry()
     else
       this.#retry ??= this.#options.clock.after(RETRY_MS, () => {
         this.#retry = undefined
@@ -316,10 +332,7 @@ export class CapturedPods {
         void this.#inTurn(() => {
           const places = [...this.pending.values()]
           const moving = places.filter(({ uid }) => this.#pods.get(uid)?.state === 'captured')
-          return this.#replace(
-            places,
-            moving.map(({ uid }) => uid),
-          )
+          return this.#replace(places, [...moving.map(({ uid }) => uid), ...this.#stuck])
         })
       })
     this.#options.onChanged()

@@ -15,7 +15,8 @@ export interface CapturedPod {
  * - pending: it is captured nowhere.
  * - opening: its listeners are open, and its traffic is about to be redirected to them.
  * - captured: its traffic is redirected; it stays where it is while it cannot be captured where it is wanted.
- * - ending: its listeners are closed, and it is redirected until its connections have ended.
+ * - ending: its listeners are closed, and it is redirected until its connections have ended, or for as long as that cannot be
+ *   taken away, which is tried again.
  */
 export type PodCapture =
   | { readonly state: 'pending'; readonly wanted: PodPlace }
