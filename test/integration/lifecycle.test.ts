@@ -204,7 +204,7 @@ void t.test('readiness, pods and drain', async (t) => {
 
     await t.test('SIGUSR1 opens no debugger', async (t) => {
       const told = [b.proxy.program.pid, ...(await b.proxy.workers())]
-      t.equal(told.length, 2)
+      t.ok(told.length > 1, 'control and its workers')
       for (const pid of told) process.kill(pid, 'SIGUSR1')
       t.ok((await client.curl(server.v4, WEB_PORT)).ok)
       t.equal(await b.proxy.get(15_021, '/healthz/ready'), 'ready\n')
