@@ -43,12 +43,15 @@ export class YamlValue {
   /** What it is a part of, and its key or index there. */
   readonly #parent: YamlValue | undefined
   readonly #step: string
+  /** Of the key of a mapping. */
+  readonly #keyNode: number | undefined
 
-  private constructor(source: Source, node: number | undefined, parent?: YamlValue, step = '') {
+  private constructor(source: Source, node: number | undefined, parent?: YamlValue, step = '', keyNode?: number) {
     this.#source = source
     this.#node = node
     this.#parent = parent
     this.#step = step
+    this.#keyNode = keyNode
   }
 
   /**
@@ -83,8 +86,7 @@ export class YamlValue {
 
   /** Notes what is wrong with this value. */
   problem(sentence: string): void {
-    const { problems } = this.#source
-    problems.push(this.#told(sentence, problems.length < MAX_PLACES ? this.#place : ''))
+    this.#note(sentence, () => this.#place)
   }
 
   /** A problem of this value that shows only after all was read: with its place, for a YamlError of the caller's. */
@@ -105,7 +107,7 @@ export class YamlValue {
     for (const key of keys) found[key] = undefined
     for (const [key, value] of this.entries()) {
       if (Object.hasOwn(found, key)) found[key] = value
-      else value.problem(`unknown key; it may be one of ${keys.join(', ')}`)
+      else value.#keyProblem(`unknown key; it may be one of ${keys.join(', ')}`)
     }
     for (const key of keys) found[key] ??= new YamlValue(this.#source, undefined, this, key)
     // Every key of `keys` is set, and only those.
@@ -120,9 +122,9 @@ export class YamlValue {
     for (let index = 0; index + 1 < nodes.length; index += 2) {
       const key = nodes[index]
       const name = key === undefined ? undefined : this.#source.tree.scalar(key)?.text
-      const value = new YamlValue(this.#source, nodes[index + 1], this, name ?? '?')
-      if (name === undefined) value.problem('the key must be a text')
-      else if (seen.has(name)) value.problem('is there twice, keys must be unique')
+      const value = new YamlValue(this.#source, nodes[index + 1], this, name ?? '?', key)
+      if (name === undefined) value.#keyProblem('the key must be a text')
+      else if (seen.has(name)) value.#keyProblem('is there twice, keys must be unique')
       else entries.push([name, value])
       seen.add(name ?? '')
     }
@@ -206,6 +208,16 @@ export class YamlValue {
 
   get #scalar(): YamlScalar | undefined {
     return this.#node === undefined ? undefined : this.#source.tree.scalar(this.#node)
+  }
+
+  /** Of a block the value begins in the line after its key. */
+  #keyProblem(sentence: string): void {
+    this.#note(sentence, () => (this.#keyNode === undefined ? this.#place : this.#source.tree.place(this.#keyNode)))
+  }
+
+  #note(sentence: string, place: () => string): void {
+    const { problems } = this.#source
+    problems.push(this.#told(sentence, problems.length < MAX_PLACES ? place() : ''))
   }
 
   #told(sentence: string, place: string): string {

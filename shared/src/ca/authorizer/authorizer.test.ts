@@ -82,7 +82,7 @@ void t.test('every mistake of a file is named with its line', async (t) => {
     ['no YAML', 'nodes: [', [/1:9/]],
     ['empty', '', [/the file says nothing/]],
     ['a list', '- a', [/1:1 must be a mapping/]],
-    ['a key twice', 'nodes: []\nnodes: []', [/2:8 nodes: is there twice/]],
+    ['a key twice', 'nodes: []\nnodes: []', [/2:1 nodes: is there twice/]],
     [
       'many',
       `nodes:
@@ -109,12 +109,12 @@ nodse: []
         /5:26 nodes\[1\]\.serviceAccounts\[1\]: "b\/c\/d" is no service account/,
         /5:33 nodes\[1\]\.serviceAccounts\[2\]: "\/x" is no/,
         /5:37 nodes\[1\]\.serviceAccounts\[3\]: "a b\/c" is no/,
-        /8:21 nodes\[2\]\.serviceAccount: unknown key/,
+        /8:5 nodes\[2\]\.serviceAccount: unknown key/,
         /9:5 nodes\[3\]: give exactly one of token, tokenSha256 and tokenFile/,
         /11:18 nodes\[4\]\.tokenSha256: must be 64/,
         /12:5 nodes\[5\]: must be a mapping/,
         /14:5 workloads\[0\]\.serviceAccount: is required/,
-        /15:8 nodse: unknown key/,
+        /15:1 nodse: unknown key/,
       ],
     ],
     [
