@@ -127,8 +127,8 @@ nodse: []
 `,
       [
         /3:5 nodes\[1\]: its token is also that of an entry before it/,
-        /4:27 nodes\[2\]\.tokenFile: the token file cannot be read: there is no such file/,
-        /5:27 nodes\[3\]\.tokenFile: the token file cannot be read: it is no regular file/,
+        /4:27 nodes\[2\]\.tokenFile: the token file \/\S+\/none\.token cannot be read: there is no such file/,
+        /5:27 nodes\[3\]\.tokenFile: the token file \/\S+\/fifo cannot be read: it is no regular file/,
       ],
     ],
     ['not a list', 'nodes: {a: b}', [/1:8 nodes: must be a list/]],

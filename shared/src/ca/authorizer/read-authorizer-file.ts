@@ -132,7 +132,7 @@ async function readTokenFile(path: string): Promise<string> {
     const text = (await readRegularFile(path, MAX_TOKEN_FILE_BYTES)).toString('utf8')
     return text.replace(/[\r\n]+$/u, '')
   } catch (cause) {
-    throw new Error(`the token file cannot be read: ${whyNotRead(cause)}`, { cause })
+    throw new Error(`the token file ${path} cannot be read: ${whyNotRead(cause)}`, { cause })
   }
 }
 

@@ -117,7 +117,7 @@ ${lines.join('\n')}
 The authorizer file:
   nodes:                       # node proxies; each may have certificates for exactly its service accounts
     - name: node-a
-      tokenFile: node-a.token  # or token: or tokenSha256:
+      tokenFile: node-a.token  # relative to this file's directory; or token: or tokenSha256:
       serviceAccounts: [default/client, default/server]
   workloads:                   # proxies of one workload
     - serviceAccount: default/alone
