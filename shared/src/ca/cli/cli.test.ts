@@ -150,6 +150,12 @@ void t.test('every wrong option is reported at once', async (t) => {
   t.equal(problemsOf([...NEEDED, '--listen', '127.0.0.1:0']), 'none')
 })
 
+void t.test('options that npm has kept to itself are named, with what to type', async (t) => {
+  const kept = { npm_config_state_dir: 'true', npm_config_listen: '127.0.0.1:0', npm_config_cache: '/root/.npm' }
+  t.match(problemsOf(NEEDED, kept), /before -- .*; type: npm run ca -- --listen … --state-dir …$/m)
+  t.equal(problemsOf(NEEDED, { npm_config_cache: '/root/.npm', npm_config_loglevel: 'silent' }), 'none')
+})
+
 void t.test('the program: help, wrong options and what keeps it from running', async (t) => {
   const directory = await temporaryDirectory(t)
   const help = start(t, ['--help'])

@@ -38,6 +38,7 @@ export class GivenOptions<Name extends string> {
       tokens: true,
     })
     this.wantsHelp = tokens.some((token) => token.kind === 'option' && token.name === 'help')
+    this.#reportKept(variables)
     const seen = new Set<string>()
     for (const token of tokens) {
       if (token.kind === 'positional') this.report(`unknown word ${JSON.stringify(token.value)}`)
@@ -52,6 +53,14 @@ export class GivenOptions<Name extends string> {
 
   report(sentence: string): void {
     this.#problems.push(sentence)
+  }
+
+  /** Options that were typed before `--` npm keeps to itself, and says so by variables alone. */
+  #reportKept(variables: Readonly<Record<string, string | undefined>>): void {
+    const kept = Object.keys(this.#options).filter((name) => variables[`npm_config_${name.replaceAll('-', '_')}`])
+    if (kept.length === 0) return
+    const words = kept.map((name) => `--${name} …`).join(' ')
+    this.report(`npm takes options before -- for its own; type: npm run ca -- ${words}`)
   }
 
   optional(name: Name): string | undefined {
