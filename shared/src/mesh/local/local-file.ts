@@ -2,6 +2,7 @@ import { YamlValue, type ReadOptions } from '../../config-file/index.ts'
 import { readAuthorization } from './local-authorization.ts'
 import { readCidr, readGatewayAddress, readIp, readNetworkAddress, readPortMap, warnOfMissing } from './local-values.ts'
 import { parseIdentityPart, parseTrustDomain } from '../../identity/index.ts'
+import { addressKey } from '../address-key.ts'
 import { keyOf, type MeshResource } from '../mesh-update.ts'
 import type { Endpoint, LoadBalancer, Service } from '../service.ts'
 import type { Workload } from '../workload.ts'
@@ -32,10 +33,34 @@ function readResources(root: YamlValue): readonly MeshResource[] {
     ...policies.list().map((value) => once(value, { kind: 'policy', value: readAuthorization(value) })),
     ...services.list().map((value) => once(value, { kind: 'service', value: readService(value) })),
   ]
+  const holders = new Map<string, string>()
   return [
-    ...workloads.list().map((value) => once(value, { kind: 'workload', value: readWorkload(value, seen) })),
+    ...workloads.list().map((value) => {
+      const workload = readWorkload(value, seen)
+      warnOfSharedAddress(value, workload, holders)
+      return once(value, { kind: 'workload', value: workload })
+    }),
     ...named,
   ]
+}
+
+/**
+ * `holders` has whose the addresses of the workloads before it are. Pods in the network of their node share its address rightly,
+ * and so do WorkloadEntries of one machine, which have no HBONE.
+ */
+function warnOfSharedAddress(
+  value: YamlValue,
+  { uid, workloadIps, network, networkMode, protocol }: Workload,
+  holders: Map<string, string>,
+): void {
+  if (networkMode === 'HostNetwork' || protocol !== 'HBONE') return
+  for (const ip of workloadIps) {
+    const key = addressKey(network, ip)
+    const holder = holders.get(key)
+    if (holder === undefined) holders.set(key, uid)
+    else if (holder !== uid)
+      value.warning(`has the address ${ip} of ${holder} too: only one of them is reached by it, and known by it`)
+  }
 }
 
 /** `known` has the keys (of keyOf) of what the file has beside workloads. */

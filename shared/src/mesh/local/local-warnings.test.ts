@@ -53,6 +53,25 @@ void t.test('services and policies that a workload names in vain are warned abou
   t.match((await warnings(workloads(6_000))).slice(9), [/w/, /: and 5990 more$/], 'of a large file too')
 })
 
+/** The warnings of a file whose second workload has these addresses, and this as well. */
+async function besideAnother(rest: string, ips = '10.0.0.1, fd00::1'): Promise<readonly string[]> {
+  return warnings(`workloads:
+  - { uid: a, namespace: n, services: {}, workloadIps: [10.0.0.1, fd00::1], protocol: HBONE }
+  - { uid: b, namespace: n, services: {}, workloadIps: [${ips}], ${rest} }
+`)
+}
+
+void t.test('two workloads of one address are warned about', async (t) => {
+  t.match(await besideAnother('protocol: HBONE'), [
+    /^local mesh: 3:5 workloads\[1\]: has the address 10\.0\.0\.1 of a too: only one of them is reached/,
+    /fd00::1 of a too/,
+  ])
+  t.same(await besideAnother('protocol: HBONE', '10.0.0.2, 10.0.0.2'), [])
+  t.same(await besideAnother('protocol: HBONE, network: other'), [])
+  t.same(await besideAnother('protocol: HBONE, networkMode: HostNetwork'), [])
+  t.same(await besideAnother('protocol: TCP'), [])
+})
+
 void t.test('what is left out and Istio’s ztunnel demands is read with its default, and told', async (t) => {
   for (const [given, left, sentence] of [
     [
