@@ -135,15 +135,20 @@ void t.test('dedicated mode', async (t) => {
       const talker = await Talker.start(alone)
       await talker.listen(15_008)
       const env = {
-        ...settings,
         PROXY_MODE: 'dedicated',
         PROXY_WORKLOAD_INFO: 'default/alone/alone',
         XDS_ADDRESS: '',
         LOCAL_XDS: '{}',
       }
-      const { code, stderr } = await alone.run([process.execPath, ZTUNNEL_MAIN], { env })
-      t.equal(code, 1)
-      t.match(stderr, /the workload cannot be served: bind \S+ port 15008: EADDRINUSE \(another program .*ss -ltnp\)$/m)
+      const marking = await alone.run([process.execPath, ZTUNNEL_MAIN], { env: { ...env, ...settings } })
+      t.equal(marking.code, 1)
+      t.match(
+        marking.stderr,
+        /the workload cannot be served: bind \S+ port 15008: EADDRINUSE \(another program .*ss -ltnp\)$/m,
+      )
+      t.notMatch(marking.stdout, 'PACKET_MARK')
+      const markless = await alone.run([process.execPath, ZTUNNEL_MAIN], { env })
+      t.match(markless.stdout, /warn\tztunnel\tPACKET_MARK is not set: .* it runs as root/)
     })
   } finally {
     t.same(await mesh.close(), [])

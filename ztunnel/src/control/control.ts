@@ -123,6 +123,11 @@ export class Control {
   static async start(config: ZtunnelConfig, logging: OpenedLog, end: AbortController): Promise<Control> {
     const { worker } = config
     for (const warning of config.warnings) logging.log.warn(warning)
+    if (worker.mode === 'dedicated' && worker.packetMark === undefined && process.getuid?.() === 0)
+      logging.log.warn(
+        "PACKET_MARK is not set: rules that tell the proxy's connections from the workload's by a mark send them back to it, without end; " +
+          'rules that tell them by the user need a user of its own, and it runs as root',
+      )
     await primeThreadPool()
     checkCapabilities({ entersPods: worker.mode === 'shared', packetMark: worker.packetMark })
     const { hostNamespace } = config
