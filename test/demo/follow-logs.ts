@@ -9,13 +9,23 @@ export function followLogs(mesh: TestMesh, tell: (line: string) => void): () => 
     const isTold = worthTelling()
     return setInterval(() => {
       const { lines } = node.proxy
-      for (const line of lines.slice(told)) if (isTold(line)) tell(`node ${node.name}: ${JSON.stringify(line)}`)
+      for (const line of lines.slice(told)) if (isTold(line)) tell(`node ${node.name}: ${shown(line)}`)
       told = lines.length
     }, INTERVAL_MS)
   })
   return () => {
     for (const timer of timers) clearInterval(timer)
   }
+}
+
+/** Much as LOG_FORMAT=plain has it, without the time: it is told as it is said. */
+function shown({ level, scope, message, ...rest }: AccessLine): string {
+  const fields = Object.entries(rest).filter(([key]) => key !== 'time')
+  const words = fields.map(([key, value]) => {
+    const text = String(value)
+    return `${key}=${/^[\w.:/[\]-]+$/.test(text) ? text : JSON.stringify(value)}`
+  })
+  return [level, scope, message, ...words].join(' ')
 }
 
 /**

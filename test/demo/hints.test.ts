@@ -26,7 +26,9 @@ void t.test('the hints', async (t) => {
     t.same(told, [])
     t.match(await must(typed('more in the log')), 'debug')
     await must(typed('a request'))
-    await eventually('the connection is told', () => told.some((line) => line.includes('connection opened')))
+    await eventually('the connection is told', () =>
+      told.some((line) => /^node a: debug access connection opened src\.addr=10\./.test(line)),
+    )
   } finally {
     t.same(await mesh.close(), [])
   }

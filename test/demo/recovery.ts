@@ -20,11 +20,13 @@ export function recovery(
     return !kills.some((at, index) => began <= at + (waits[index] ?? 0) && ended >= at)
   }).length
   const slow = longest > USUAL_MS ? ` (usually within ${USUAL_MS} ms; a busy machine takes longer)` : ''
+  // What a kill cut is no fault; what was cut otherwise is.
+  const how = unexplained > 0 ? ` (${unexplained} of them not by a kill)` : cut > 0 ? ' by the kills' : ''
   const time = isRecovered
     ? `a new one was answered ${longest} ms after a kill at the latest${slow}`
     : 'no new one was answered after a kill'
   return {
     ok: refused === 0 && timedOut === 0 && unexplained === 0 && isRecovered,
-    observed: `${started} connections: ${refused} refused, ${timedOut} timed out, ${cut} cut (${unexplained} of them not by a kill); ${time}`,
+    observed: `${started} connections: ${refused} refused, ${timedOut} timed out, ${cut} cut${how}; ${time}`,
   }
 }
