@@ -27,7 +27,7 @@ void t.test('the hints', async (t) => {
     t.match(await must(typed('more in the log')), 'debug')
     await must(typed('a request'))
     await eventually('the connection is told', () =>
-      told.some((line) => /^node a: debug access connection opened src\.addr=10\./.test(line)),
+      told.some((line) => line.startsWith('node a: debug access connection opened src.addr=10.')),
     )
   } finally {
     t.same(await mesh.close(), [])
