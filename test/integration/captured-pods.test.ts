@@ -1,39 +1,22 @@
 // Which namespaces become pods and when: the room that captures them, in real namespaces, with a clock that the test moves.
 import { symlinkSync } from 'node:fs'
 import t from 'tap'
-import { FakeClock } from '@ambit/shared/clock'
 import { selectIo } from '@ambit/shared/io'
-import { silentLog, type Log } from '@ambit/shared/log'
+import { silentLog } from '@ambit/shared/log'
 import { Mesh } from '@ambit/shared/mesh'
-import { MetricRegistry, METRICS } from '@ambit/shared/telemetry'
-import { CapturedPods, type CapturedPodsOptions } from '../../ztunnel/src/control/captured-pods.ts'
 import { PodProbes } from '../../ztunnel/src/control/pod-probes.ts'
-import type { PodPlace } from '../../ztunnel/src/pod.ts'
-import { NetworkNamespace, primeThreadPool, ProbeBypass } from '../../ztunnel/src/linux/index.ts'
-import { reservedNamespaces } from '../../ztunnel/src/control/reserved-namespaces.ts'
 import { libcGetsockopt, SOL_SOCKET, SOL_TCP } from '../../ztunnel/src/linux/libc.ts'
-import { NETNS_DIRECTORY } from '../kit/topology.ts'
+import { NetworkNamespace, primeThreadPool } from '../../ztunnel/src/linux/index.ts'
 import { eventually, TestMesh, type Pod } from '../kit/index.ts'
+import { NETNS_DIRECTORY } from '../kit/topology.ts'
+import { capturing, LISTENERS, placeOf, RETRY_MS } from './capturing-fixture.ts'
 import { listening, networkOf } from './network-of.ts'
 import { unwillingNft } from './unwilling-nft.ts'
 
-const LISTENERS = [':15001', ':15006', ':15008']
-const RETRY_MS = 5_000
 const SO_KEEPALIVE = 9
 const TCP_USER_TIMEOUT = 18
 
 t.setTimeout(60_000)
-
-interface Capturing {
-  readonly pods: CapturedPods
-  readonly clock: FakeClock
-  /** What was logged as an error. */
-  readonly errors: string[]
-  /** What else was logged, but warnings. */
-  readonly news: string[]
-  /** How often it was told that all is new. */
-  readonly changes: () => number
-}
 
 void t.test('capturing pods', async (t) => {
   await primeThreadPool()
@@ -43,122 +26,10 @@ void t.test('capturing pods', async (t) => {
   const nft = await unwillingNft(mesh.files)
   process.env['PATH'] = nft.path
 
-  function capturing(
-    t: { teardown(end: () => void): void },
-    reserved: ReadonlyMap<string, string> = new Map(),
-    {
-      onListening = () => {},
-      onRemoved = () => Promise.resolve(),
-      probes,
-    }: Pick<Partial<CapturedPodsOptions>, 'onListening' | 'onRemoved' | 'probes'> = {},
-  ): Capturing {
-    const [errors, news]: [string[], string[]] = [[], []]
-    const log: Log = {
-      ...silentLog,
-      error: (text, fields) => void errors.push(`${text} ${JSON.stringify(fields)}`),
-      info: (text) => void news.push(text),
-    }
-    let changes = 0
-    const metrics = new MetricRegistry({ clock: new FakeClock(), log })
-    const clock = new FakeClock()
-    const pods = new CapturedPods({
-      io,
-      listen: {
-        mark: 1_337,
-        reusePort: true,
-        originalSource: undefined,
-        ipv6: true,
-        keepAlive: { timeS: 77, intervalS: 5, retries: 3 },
-        userTimeoutMs: 92_000,
-      },
-      redirect: { packetMark: 1_337 },
-      reserved,
-      probes,
-      started: metrics.counter(METRICS.proxiesStarted),
-      stopped: metrics.counter(METRICS.proxiesStopped),
-      clock,
-      log,
-      onListening,
-      onRemoved,
-      onChanged: () => changes++,
-    })
-    t.teardown(() => pods.stop())
-    return { pods, clock, errors, news, changes: () => changes }
-  }
-
   try {
-    await t.test('a namespace belongs to one pod', async (t) => {
-      const pod = await node.pod('shared')
-      const before = await networkOf(pod.place.namespace)
-      const { pods, clock, errors } = capturing(t)
-      await pods.change([placeOf(pod)], [])
-      const redirected = await networkOf(pod.place.namespace)
-      t.not(redirected, before)
-      // By another path, which a file cannot tell from another namespace.
-      await pods.change(
-        [{ ...placeOf(pod), uid: 'second', name: 'second', netns: `/run/../run/netns/${pod.place.namespace}` }],
-        [],
-      )
-      t.match(errors, [/"pod":"default\/second","error":"the network namespace \S+ is that of pod default\/shared"/])
-      t.same([...pods.pending.keys()], ['second'])
-      t.same(await listening(pod), LISTENERS, 'the connections are those of the first one')
-
-      await pods.change([], ['second'])
-      t.equal(await networkOf(pod.place.namespace), redirected, 'who leaves does not take the redirection along')
-
-      await pods.change([{ ...placeOf(pod), uid: 'second' }], [])
-      await pods.change([], [pod.uid])
-      t.equal(await networkOf(pod.place.namespace), before)
-      await clock.advance(RETRY_MS)
-      await pods.change([], [])
-      t.same([...pods.captured.keys()], ['second'], 'tried again when the namespace is free')
-      t.equal(await networkOf(pod.place.namespace), redirected)
-      await pods.change([], ['second'])
-    })
-
-    await t.test('nor does one take it along while connections of the other end', async (t) => {
-      const crowd = await Promise.all(['c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7'].map((name) => node.pod(name)))
-      const pod = await node.pod('first')
-      const before = await networkOf(pod.place.namespace)
-      const ended = Promise.withResolvers<void>()
-      const { pods } = capturing(t, new Map(), {
-        onRemoved: ({ pod: { uid } }) => (uid === pod.uid ? ended.promise : Promise.resolve()),
-      })
-      const first = [pod, ...crowd].map((one) => placeOf(one))
-      await pods.change(first, [])
-      await pods.change([{ ...placeOf(pod), uid: 'second' }], [])
-      // So many at a time: the second one has its turn when the crowd is gone, and the connections of the first are still there.
-      const changed = pods.change([], [...first.map(({ uid }) => uid), 'second'])
-      await eventually('the others are gone', () => pods.captured.size === 1 && pods.pending.size === 0)
-      t.not(await networkOf(pod.place.namespace), before)
-      ended.resolve()
-      await changed
-      t.equal(await networkOf(pod.place.namespace), before)
-    })
-
-    await t.test('the namespaces of the node and of ztunnel are no pods', async (t) => {
-      const other = NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`)
-      const reserved = reservedNamespaces(other)
-      other.close()
-      const before = await networkOf(node.place.namespace)
-      const { pods, errors } = capturing(t, reserved)
-      const place = { name: 'x', namespace: 'default', serviceAccount: 'x' }
-      const places = [
-        { ...place, uid: 'node', netns: `${NETNS_DIRECTORY}/${node.place.namespace}` },
-        { ...place, uid: 'self', netns: '/proc/self/ns/net' },
-      ]
-      await pods.change(places, [])
-      t.match(errors, [/is that of the node"/, /is that of ztunnel"/])
-      t.equal(pods.pending.size, 2)
-      await pods.change([], ['node', 'self'])
-      t.equal(pods.pending.size, 0)
-      t.equal(await networkOf(node.place.namespace), before)
-      t.same([...reservedNamespaces(undefined).values()], ['ztunnel'], 'where the node is not known')
-    })
-
     await t.test('who accepts applications asks whether they live; tunnels do that themselves', async (t) => {
       const pod = await node.pod('kept')
-      const { pods } = capturing(t)
+      const { pods } = capturing(io, t)
       nft.obey()
       await pods.change([placeOf(pod)], [])
       const found = pods.captured.get(pod.uid)?.listeners.map(({ role, handle: { fd } }) => ({
@@ -177,7 +48,7 @@ void t.test('capturing pods', async (t) => {
     await t.test('listeners that cannot be handed over are closed, and the pod is tried again', async (t) => {
       const pod = await node.pod('unheard')
       let isBroken = true
-      const { pods, clock } = capturing(t, new Map(), {
+      const { pods, clock } = capturing(io, t, new Map(), {
         onListening: () => {
           if (isBroken) throw new Error('no worker takes it')
         },
@@ -201,7 +72,7 @@ void t.test('capturing pods', async (t) => {
         const { captured, serving, pending } = pods
         seen.push(`${when}: ${captured.size} captured, ${serving.size} serving, ${pending.size} pending`)
       }
-      const { pods, clock } = capturing(t, new Map(), {
+      const { pods, clock } = capturing(io, t, new Map(), {
         onListening: () => {
           see('listening')
           if (isBroken) throw new Error('no worker takes it')
@@ -238,7 +109,7 @@ void t.test('capturing pods', async (t) => {
       async (t) => {
         const pod = await node.pod('stuck')
         const before = await networkOf(pod.place.namespace)
-        const { pods, clock, news } = capturing(t)
+        const { pods, clock, news } = capturing(io, t)
         nft.obey()
         await pods.change([placeOf(pod)], [])
         for (let round = 1; round <= 2; round++) {
@@ -268,7 +139,7 @@ void t.test('capturing pods', async (t) => {
     await t.test('where lo is down in a pod the log says so, and what to do', async (t) => {
       const pod = await node.pod('down')
       await pod.must(['ip', 'link', 'set', 'lo', 'down'])
-      const { pods, clock, errors } = capturing(t)
+      const { pods, clock, errors } = capturing(io, t)
       nft.obey()
       await pods.change([placeOf(pod)], [])
       const [, advice = ''] = /"error":"lo is down in \S+; do: ([^"]*)"/.exec(errors.join()) ?? []
@@ -284,7 +155,7 @@ void t.test('capturing pods', async (t) => {
       const moving = await node.pod('moving')
       const elsewhere = await node.pod('elsewhere')
       const before = await networkOf(leaving.place.namespace)
-      const { pods, clock } = capturing(t)
+      const { pods, clock } = capturing(io, t)
       nft.refuse()
       await pods.change([placeOf(leaving), placeOf(moving)], [])
       t.equal(pods.pending.size, 2)
@@ -311,7 +182,7 @@ void t.test('capturing pods', async (t) => {
       const pod = await node.pod('staying')
       const next = await node.pod('next')
       const before = await networkOf(pod.place.namespace)
-      const { pods, clock, errors } = capturing(t)
+      const { pods, clock, errors } = capturing(io, t)
       nft.obey()
       await pods.change([placeOf(pod)], [])
       const redirected = await networkOf(pod.place.namespace)
@@ -348,7 +219,7 @@ void t.test('capturing pods', async (t) => {
       const many: Pod[] = []
       for (let count = 0; count < 10; count++) many.push(await node.pod(`many${count}`))
       let begun = 0
-      const { pods, errors } = capturing(t, new Map(), { onListening: () => begun++ })
+      const { pods, errors } = capturing(io, t, new Map(), { onListening: () => begun++ })
       nft.hesitate()
       const changed = pods.change(many.map(placeOf), [])
       await eventually('the first are being captured', () => begun > 0)
@@ -373,7 +244,7 @@ void t.test('capturing pods', async (t) => {
         log: silentLog,
       })
       t.teardown(() => probes.close())
-      const { pods, clock, errors, news, changes } = capturing(t, new Map(), { probes })
+      const { pods, clock, errors, news, changes } = capturing(io, t, new Map(), { probes })
       nft.hesitate()
       const changed = Promise.all([pods.change([placeOf(begun)], []), pods.change([placeOf(waiting)], [])])
       await eventually('it is being captured', async () => (await listening(begun)).length > 0)
@@ -386,29 +257,6 @@ void t.test('capturing pods', async (t) => {
       t.same([errors, news], [[], []])
       await probes.remove(begun.uid)
     })
-
-    await t.test("looking whether the node's rules are in place does not take a change for a stranger's", async (t) => {
-      const probes = new ProbeBypass(NetworkNamespace.open(`${NETNS_DIRECTORY}/${node.place.namespace}`))
-      t.teardown(() => probes.close())
-      const rules = (): Promise<string> => node.must(['nft', 'list', 'ruleset'])
-      nft.obey()
-      await probes.add('one', ['10.1.1.1'])
-      t.equal(await probes.mend(), 'intact')
-      nft.linger()
-      const added = probes.add('two', ['10.1.1.2'])
-      await eventually('its address is there', async () => (await rules()).includes('10.1.1.2'))
-      const looked = probes.mend()
-      await node.must(['true']) // what would be done meanwhile has the time to be done
-      nft.obey()
-      t.equal(await looked, 'intact')
-      await Promise.all([added, probes.add('three', ['10.1.1.3'])])
-      t.match(await rules(), /10\.1\.1\.1, 10\.1\.1\.2,\s+10\.1\.1\.3/)
-      await node.must(['nft', 'delete', 'table', 'inet', 'ambit-node'])
-      t.equal(await probes.mend(), 'mended')
-      t.match(await rules(), '10.1.1.3')
-      for (const uid of ['one', 'two', 'three']) await probes.remove(uid)
-      t.notMatch(await rules(), 'ambit-node')
-    })
   } finally {
     t.same(await mesh.close(), [])
   }
@@ -418,8 +266,4 @@ function optionOf(fd: number, level: number, name: number): number {
   const [value, length] = [Buffer.alloc(4), Buffer.from([4, 0, 0, 0])]
   libcGetsockopt(fd, level, name, value, length)
   return value.readInt32LE()
-}
-
-function placeOf({ uid, name, namespace, serviceAccount, netns }: Pod): PodPlace {
-  return { uid, name, namespace, serviceAccount, netns }
 }
